@@ -1,0 +1,1 @@
+"""Typed settings: what they are, where they come from. Knows no other package."""

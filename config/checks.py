@@ -1,0 +1,93 @@
+"""What a setting must be beyond its type. Each check raises ValueError that says what was expected."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import difflib
+import ipaddress
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import SplitResult, urlsplit
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from config.secret import Secret
+
+SECRET_PREFIX = "whsec_"  # noqa: S105  the public marker of Standard Webhooks, no secret
+SECRET_BYTES = range(24, 65)
+
+_CODES = (
+    "af am ar as az ba be bg bn bo br bs ca cs cy da de el en es et eu fa fi fo fr gl gu ha haw he hi hr ht hu hy id"
+    " is it ja jw ka kk km kn ko la lb ln lo lt lv mg mi mk ml mn mr ms mt my ne nl nn no oc pa pl ps pt ro ru sa sd"
+    " si sk sl sn so sq sr su sv sw ta te tg th tk tl tr tt uk ur uz vi yi yo yue zh"
+)
+LANGUAGES = frozenset(_CODES.split())
+"""What Whisper knows (openai-whisper, `tokenizer.py`)."""
+
+
+def check_language(language: str) -> None:
+    """Refuse a language that Whisper does not know."""
+    if language != "auto" and language not in LANGUAGES:
+        near = difflib.get_close_matches(language, LANGUAGES, n=3, cutoff=0.4)
+        hint = f"; near are {', '.join(sorted(near))}" if near else ""
+        raise ValueError(f"Expected a language code such as en, es or de, or auto, got {language!r}{hint}")
+
+
+def check_path(path: str | None) -> None:
+    """Refuse a path that begins in the home of nobody."""
+    try:
+        Path(path or "").expanduser()
+    except RuntimeError:
+        raise ValueError(f"Expected a path, got {path!r}: there is no such user") from None
+
+
+def decode_webhook_secret(secret: Secret) -> bytes:
+    """Turn `whsec_` and base64 into the signing key.
+
+    Raises ValueError, without the secret in it, unless that gives 24 to 64 bytes
+    (Standard Webhooks, "Signature scheme").
+    """
+    text = secret.reveal()
+    try:
+        if not text.startswith(SECRET_PREFIX):
+            raise ValueError("no prefix")  # noqa: TRY301  one answer for every way to be wrong
+        key = base64.b64decode(text.removeprefix(SECRET_PREFIX), validate=True)
+        if len(key) not in SECRET_BYTES:
+            raise ValueError("length")  # noqa: TRY301
+    except (ValueError, binascii.Error):
+        raise ValueError(
+            f"Expected a secret of the form {SECRET_PREFIX} followed by 24 to 64 bytes in base64"
+            f" (make one: echo {SECRET_PREFIX}$(openssl rand -base64 32))"
+        ) from None
+    return key
+
+
+def http_url(url: str) -> SplitResult:
+    """Split a URL that a webhook can be posted to."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # raises on an impossible port
+    except ValueError as error:
+        raise ValueError(f"Expected a URL, got {url!r}: {error}") from error
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError(f"Expected an http:// or https:// url, got {url!r}")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("Expected a url without user name and password")
+    return parts
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether a host names this machine, without asking a resolver."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def distinct(what: str, values: Sequence[str]) -> None:
+    """Refuse a value that stands twice."""
+    for value in values:
+        if values.count(value) > 1:
+            raise ValueError(f"Expected {what} to differ, but {value!r} stands there twice: give each its own")

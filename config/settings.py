@@ -1,0 +1,165 @@
+"""Every setting, typed. `gateway.yaml` beside this file shows each with its default and explains it.
+
+Values are frozen and carry their units in their names. Reading files and the environment is `load.py`'s.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from config.checks import check_language, check_path, decode_webhook_secret, distinct, http_url, is_loopback
+
+# At run time too: msgspec resolves the annotations below.
+from config.secret import Secret  # noqa: TC001
+
+Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
+A_YEAR = 31_536_000
+Positive = Annotated[float, msgspec.Meta(gt=0, le=A_YEAR)]
+NotNegative = Annotated[float, msgspec.Meta(ge=0, le=A_YEAR)]
+Count = Annotated[int, msgspec.Meta(ge=1)]
+Name = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")]
+Host = Annotated[str, msgspec.Meta(min_length=1)]
+
+LONGEST_DECODE_MS = 30_000
+"""Whisper hears thirty seconds at a time."""
+
+
+class Group(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A section of the settings file."""
+
+
+class Log(Group, frozen=True, kw_only=True):
+    """How the gateway speaks of itself."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "text", "json"] = "auto"
+    transcripts: bool = False
+
+
+class AudioSocketListener(Group, frozen=True, kw_only=True):
+    """One port on which Asterisk's AudioSocket is answered."""
+
+    name: Name = "audiosocket"
+    host: Host = "127.0.0.1"
+    port: Port = 9092
+    role: Literal["inbound", "outbound", "mixed", "other"] = "inbound"
+    label: str | None = None
+    uuid_timeout_seconds: Positive = 5.0
+    idle_timeout_seconds: Positive | None = None
+    keep_alive_seconds: Positive | None = 1.0
+
+
+class Calls(Group, frozen=True, kw_only=True):
+    """The life of a call."""
+
+    max_calls: Count = 500
+    linger_seconds: NotNegative = 3.0
+    finish_seconds: Positive = 30.0
+    drain_seconds: NotNegative = 1800.0
+    hurry_seconds: Positive = 10.0
+
+
+class Speech(Group, frozen=True, kw_only=True):
+    """Where utterances begin and end."""
+
+    vad_aggressiveness: Annotated[int, msgspec.Meta(ge=0, le=3)] = 2
+    pre_roll_ms: Annotated[int, msgspec.Meta(ge=0, le=2000)] = 300
+    minimum_speech_ms: Annotated[int, msgspec.Meta(ge=20, le=1000)] = 100
+    hangover_ms: Annotated[int, msgspec.Meta(ge=100, le=5000)] = 500
+    longest_utterance_ms: Annotated[int, msgspec.Meta(ge=2000, le=LONGEST_DECODE_MS)] = LONGEST_DECODE_MS
+
+    def __post_init__(self) -> None:
+        if self.pre_roll_ms + self.minimum_speech_ms + self.hangover_ms > self.longest_utterance_ms:
+            raise ValueError("Expected longest_utterance_ms to have room for pre-roll, minimum speech and hangover")
+
+
+class Models(Group, frozen=True, kw_only=True):
+    """What decodes, and where it lies."""
+
+    interim: Annotated[str, msgspec.Meta(min_length=1)] = "base"
+    final: Annotated[str, msgspec.Meta(min_length=1)] = "base"
+    language: str = "en"
+    device: Literal["auto", "cpu", "cuda"] = "cpu"
+    compute_type: Literal["auto", "int8", "int8_float16", "float16", "float32"] = "int8"
+    threads: Annotated[int, msgspec.Meta(ge=0, le=256)] = 0
+    beam_size: Annotated[int, msgspec.Meta(ge=1, le=10)] = 1
+    cache_dir: str | None = None
+    offline: bool = False
+    waiting_audio_seconds: Positive = 3600.0
+
+    def __post_init__(self) -> None:
+        check_language(self.language)
+        for model in (self.interim, self.final):
+            if model.endswith(".en") and self.language not in {"en", "auto"}:
+                raise ValueError(f"Expected language en, for {model} knows no other; or a model without .en")
+        check_path(self.cache_dir)
+
+
+class Transcripts(Group, frozen=True, kw_only=True):
+    """What stands in a final beside its text."""
+
+    words: bool = False
+    segments: bool = False
+
+
+class Endpoint(Group, frozen=True, kw_only=True):
+    """One receiver of webhooks."""
+
+    name: Name
+    url: str
+    secrets: Annotated[tuple[Secret, ...], msgspec.Meta(min_length=1, max_length=8)]
+    allow_plain_http: bool = False
+
+    def __post_init__(self) -> None:
+        parts = http_url(self.url)
+        if parts.scheme == "http" and not self.allow_plain_http and not is_loopback(parts.hostname or ""):
+            raise ValueError(
+                "Expected an https:// url: a transcript over plain http can be read on its way"
+                " (allow_plain_http: true accepts that)"
+            )
+        for secret in self.secrets:
+            decode_webhook_secret(secret)
+
+
+class Delivery(Group, frozen=True, kw_only=True):
+    """How webhooks reach their receivers."""
+
+    endpoints: tuple[Endpoint, ...] = ()
+    timeout_seconds: Positive = 15.0
+    retry_seconds: Annotated[tuple[NotNegative, ...], msgspec.Meta(max_length=32)] = (
+        5.0,
+        300.0,
+        1800.0,
+        7200.0,
+        18000.0,
+        36000.0,
+        36000.0,
+    )
+    jitter: Annotated[float, msgspec.Meta(ge=0, le=0.9)] = 0.2
+    concurrency: Annotated[int, msgspec.Meta(ge=1, le=256)] = 16
+    hold_back_seconds: NotNegative = 600.0
+    keep_hours: Positive = 168.0
+
+    def __post_init__(self) -> None:
+        distinct("names in delivery.endpoints", [endpoint.name for endpoint in self.endpoints])
+
+
+class Settings(Group, frozen=True, kw_only=True):
+    """All of it."""
+
+    state_dir: str | None = None
+    log: Log = Log()
+    audiosocket: tuple[AudioSocketListener, ...] = (AudioSocketListener(),)
+    calls: Calls = Calls()
+    speech: Speech = Speech()
+    models: Models = Models()
+    transcripts: Transcripts = Transcripts()
+    delivery: Delivery = Delivery()
+
+    def __post_init__(self) -> None:
+        check_path(self.state_dir)
+        distinct("names in audiosocket", [listener.name for listener in self.audiosocket])
+        bound = [f"{each.host}:{each.port}" for each in self.audiosocket if each.port]
+        distinct("addresses in audiosocket", bound)
