@@ -1,0 +1,194 @@
+"""One connection, one stream, exactly one end: what every adapter's connection does between bytes and sink."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+import structlog
+
+from adapters.stream import AudioFrame, Refusal, StreamEnd, StreamEnded, StreamOffer, StreamStarted, WireError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from adapters.stream import Host, Peer, StreamEvent, StreamSink, Wire
+
+log = structlog.get_logger()
+
+AHEAD_SECONDS = 60.0
+"""Audio further ahead of the clock than this is no telephone call's; it is read, for a socket must always be drained,
+and dropped."""
+
+FRAMES_PER_SECOND, FRAMES_AT_ONCE = 1_000.0, 20_000.0
+"""More events than this are a flood. Asterisk sends 100 a second at most, and after a stall of minutes all at once."""
+
+MESSAGES_PER_SECOND, MESSAGES_AT_ONCE = 20.0, 200.0
+"""The same for events that are no audio: people press some ten keys a second."""
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """How long a connection may be silent."""
+
+    handshake_seconds: float
+    idle_seconds: float | None
+
+
+class Pump:
+    """Feeds one connection's bytes through its wire into the sink the host gave, and ends the stream once.
+
+    Nothing a peer does raises out of here, and after the end everything is ignored.
+    """
+
+    def __init__(
+        self,
+        wire: Wire,
+        *,
+        kind: str,
+        listener: str,
+        address: str,
+        limits: Limits,
+        host: Host,
+        peer: Peer,
+        clock: Callable[[], float],
+    ) -> None:
+        self._wire = wire
+        self._kind = kind
+        self._listener = listener
+        self._address = address
+        self._limits = limits
+        self._host = host
+        self._peer = peer
+        self._clock = clock
+        self._sink: StreamSink | None = None
+        self._ended = False
+        self._opened_at = self._last_arrival = clock()
+        self._audio_seconds = 0.0
+        self._tracks = 1
+        self._too_fast = False
+        self._frames = _Allowance(FRAMES_PER_SECOND, FRAMES_AT_ONCE, self._opened_at)
+        self._messages = _Allowance(MESSAGES_PER_SECOND, MESSAGES_AT_ONCE, self._opened_at)
+        self._log = log.bind(listener=listener, peer=address)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether the peer has yet to introduce itself."""
+        return self._sink is None and not self._ended
+
+    def receive(self, data: bytes) -> None:
+        """Take what arrived just now."""
+        if self._ended:
+            return
+        self._last_arrival = self._clock()
+        try:
+            self._take_all(data)
+        except WireError as error:
+            self.end(StreamEnd.PROTOCOL_ERROR, str(error))
+        except Exception:  # noqa: BLE001  one call's fault, ours, must not take the listener down with it
+            self._log.exception("stream failed")
+            self.end(StreamEnd.ERROR, "internal error")
+
+    def end(self, reason: StreamEnd, error: str | None = None) -> None:
+        """End the stream; only the first call of all says why."""
+        if self._ended:
+            return
+        self._ended = True
+        if error:
+            self._log.warning("stream ended by an error", reason=reason, error=error)
+        try:
+            if self._sink is not None:
+                self._sink.handle(StreamEnded(reason, error), self._clock())
+        except Exception:  # noqa: BLE001  ours, not the peer's; the connection must end all the same
+            self._log.exception("stream did not end well")
+        self._peer.close()
+
+    def tick(self, now: float) -> None:
+        """Hold the connection to its limits; to be called every 100 ms or so."""
+        if self.waiting:
+            if now - self._opened_at > self._limits.handshake_seconds:
+                self.end(StreamEnd.IDLE, "the peer did not introduce itself in time")
+        elif self._limits.idle_seconds is not None and now - self._last_arrival > self._limits.idle_seconds:
+            self.end(StreamEnd.IDLE)
+
+    def _take_all(self, data: bytes) -> None:
+        broken: WireError | None = None
+        try:
+            events: Sequence[StreamEvent] = self._wire.receive_data(data)
+        except WireError as error:
+            events, broken = error.events, error
+        for event in events:
+            self._take(event, self._last_arrival)
+        if broken:
+            raise broken
+
+    def _take(self, event: StreamEvent, now: float) -> None:
+        if self._ended:
+            return
+        if not self._frames.take(now):
+            raise WireError("too many frames")
+        match event:
+            case AudioFrame():
+                self._take_audio(event, now)
+            case StreamStarted():
+                self._start(event, now)
+            case StreamEnded():
+                self.end(event.reason, event.error)
+            case _:
+                self._take_message(event, now)
+
+    def _take_audio(self, frame: AudioFrame, now: float) -> None:
+        assert self._sink is not None, "a wire speaks of a stream only once it has started"  # noqa: S101
+        seconds = frame.format.seconds(frame.payload) / self._tracks
+        # Clocks differ by far less than 1 %.
+        if self._audio_seconds + seconds > AHEAD_SECONDS + (now - self._opened_at) * 1.01:
+            self._warn_of_speed()
+            return
+        self._audio_seconds += seconds
+        self._sink.handle(frame, now)
+
+    def _warn_of_speed(self) -> None:
+        if not self._too_fast:
+            self._too_fast = True
+            self._log.error(
+                "audio comes faster than anybody can speak; the excess is dropped."
+                " From Asterisk: give c(slin), or see to it that no wideband call comes under the kind of 8 kHz"
+            )
+
+    def _take_message(self, event: StreamEvent, now: float) -> None:
+        if not self._messages.take(now):
+            raise WireError("too many messages")
+        if self._sink is not None:
+            self._sink.handle(event, now)
+
+    def _start(self, started: StreamStarted, now: float) -> None:
+        offer = StreamOffer(kind=self._kind, listener=self._listener, address=self._address, started=started)
+        try:
+            sink = self._host.admit(offer, self._peer, now)
+        except Refusal as refusal:
+            self._ended = True
+            self._log.warning("stream refused", reason=refusal.reason, stream_id=started.stream_id)
+            self._peer.close()
+            return
+        self._sink = sink
+        self._log = self._log.bind(**sink.log_context)
+        self._tracks = max(1, len(started.tracks))
+        sink.handle(started, now)
+
+
+class _Allowance:
+    """So many at once, and so many a second in the long run."""
+
+    __slots__ = ("_at_once", "_left", "_per_second", "_refilled_at")
+
+    def __init__(self, per_second: float, at_once: float, now: float) -> None:
+        self._per_second = per_second
+        self._at_once = self._left = at_once
+        self._refilled_at = now
+
+    def take(self, now: float) -> bool:
+        """Take one, if one is left."""
+        if now > self._refilled_at:
+            self._left = min(self._at_once, self._left + (now - self._refilled_at) * self._per_second)
+            self._refilled_at = now
+        self._left -= 1
+        return self._left >= 0

@@ -1,0 +1,196 @@
+"""The one vocabulary that every adapter speaks: what a stream is, what it says, how it ends.
+
+A *stream* is the audio of one connection, on one or more *tracks*. A protocol file turns bytes into these
+events; the pump hands them to the sink that the host admitted the stream to.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+
+class TrackRole(StrEnum):
+    """Whose voice a track carries; inbound is the caller's."""
+
+    INBOUND = "inbound"
+    OUTBOUND = "outbound"
+    MIXED = "mixed"
+    OTHER = "other"
+
+
+class Encoding(StrEnum):
+    """How samples are written in a payload (RFC 3551; L16 here is little-endian)."""
+
+    PCMU = "PCMU"
+    PCMA = "PCMA"
+    L16 = "L16"
+
+    @property
+    def bytes_per_sample(self) -> int:
+        """Bytes that one sample takes."""
+        return 2 if self is Encoding.L16 else 1
+
+
+class AudioFormat(msgspec.Struct, frozen=True):
+    """Mono samples of one encoding at one rate."""
+
+    encoding: Encoding
+    rate_hz: int
+
+    def seconds(self, payload: bytes) -> float:
+        """Tell how long a payload lasts."""
+        return len(payload) / (self.encoding.bytes_per_sample * self.rate_hz)
+
+    def __str__(self) -> str:
+        return f"{self.encoding} {self.rate_hz}"
+
+
+class Track(msgspec.Struct, frozen=True, kw_only=True):
+    """One speaker's part of a stream."""
+
+    id: str
+    role: TrackRole
+    label: str | None = None
+    """The operator's word, such as customer or agent."""
+
+
+class StreamEnd(StrEnum):
+    """Why a stream ended; also the `reason` of `call.ended`."""
+
+    HANGUP = "hangup"
+    STOPPED = "stopped"
+    IDLE = "idle"
+    LIMIT = "limit"
+    SHUTDOWN = "shutdown"
+    GATEWAY_RESTART = "gateway_restart"
+    CONNECTION_LOST = "connection_lost"
+    PROTOCOL_ERROR = "protocol_error"
+    ADMIN = "admin"
+    ERROR = "error"
+
+
+class StreamStarted(msgspec.Struct, frozen=True, kw_only=True):
+    """The first event of every stream, exactly once."""
+
+    stream_id: str
+    external_call_id: str | None
+    tracks: tuple[Track, ...]
+    parameters: dict[str, str] = {}
+
+
+class AudioFrame(msgspec.Struct, frozen=True):
+    """One packet's audio on one track."""
+
+    track: str
+    format: AudioFormat
+    payload: bytes
+    wire_ms: int | None = None
+    """The wire's own stamp; None where the wire has none."""
+
+
+class DigitPressed(msgspec.Struct, frozen=True):
+    """A key of the telephone."""
+
+    track: str
+    digit: str
+
+
+class StreamMessage(msgspec.Struct, frozen=True):
+    """Text that the peer sent in mid-call."""
+
+    text: str
+
+
+class Flush(msgspec.Struct, frozen=True):
+    """The peer wants what was said so far, now."""
+
+
+class StreamEnded(msgspec.Struct, frozen=True):
+    """The last event of every stream, exactly once."""
+
+    reason: StreamEnd
+    error: str | None = None
+
+
+StreamEvent = StreamStarted | AudioFrame | DigitPressed | StreamMessage | Flush | StreamEnded
+
+
+class WireError(Exception):
+    """The peer broke its protocol; nothing more of the connection can be understood.
+
+    `events` is what was understood of the same bytes before that.
+    """
+
+    def __init__(self, message: str, events: Sequence[StreamEvent] = ()) -> None:
+        super().__init__(message)
+        self.events = events
+
+
+class RefusalReason(StrEnum):
+    """Why a stream is not admitted: a closed set, fit for a metric label."""
+
+    FULL = "full"
+    DRAINING = "draining"
+
+
+class Refusal(Exception):  # noqa: N818  no error: the gateway declines on purpose
+    """The host does not take a stream."""
+
+    def __init__(self, reason: RefusalReason) -> None:
+        super().__init__(reason.value)
+        self.reason = reason
+
+
+class StreamOffer(msgspec.Struct, frozen=True, kw_only=True):
+    """A stream that asks to be admitted, and where it came from."""
+
+    kind: str
+    """The adapter, such as `audiosocket`."""
+    listener: str
+    """The operator's name for the port or path."""
+    address: str
+    """The peer's network address, for the log."""
+    started: StreamStarted
+
+
+class Wire(Protocol):
+    """The meaning of one connection's bytes. Cannot wait, log or look at a clock."""
+
+    def receive_data(self, data: bytes) -> list[StreamEvent]:
+        """Take what arrived, cut anywhere, and tell what it meant. Raises WireError."""
+        ...
+
+
+class Peer(Protocol):
+    """The far end of a stream, for whoever the stream was admitted to."""
+
+    def close(self) -> None:
+        """End the connection in its protocol's own way; the peer's call goes on where the wire allows it."""
+        ...
+
+
+class StreamSink(Protocol):
+    """Where the events of one admitted stream go."""
+
+    @property
+    def log_context(self) -> Mapping[str, str]:
+        """What is to stand on every line of the log about this stream."""
+        ...
+
+    def handle(self, event: StreamEvent, arrived_at: float) -> None:
+        """Take the next event. Must not block; the last one is StreamEnded."""
+        ...
+
+
+class Host(Protocol):
+    """Whoever decides about streams that are offered."""
+
+    def admit(self, offer: StreamOffer, peer: Peer, arrived_at: float) -> StreamSink:
+        """Take a stream in. Raises Refusal."""
+        ...

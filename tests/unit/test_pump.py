@@ -1,0 +1,251 @@
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+from structlog.testing import capture_logs
+
+from adapters.pump import AHEAD_SECONDS, FRAMES_AT_ONCE, MESSAGES_AT_ONCE, Limits, Pump
+from adapters.stream import (
+    AudioFormat,
+    AudioFrame,
+    DigitPressed,
+    Encoding,
+    Refusal,
+    RefusalReason,
+    StreamEnd,
+    StreamEnded,
+    StreamEvent,
+    StreamOffer,
+    StreamStarted,
+    Track,
+    TrackRole,
+    WireError,
+)
+
+STARTED = StreamStarted(stream_id="s", external_call_id="c", tracks=(Track(id="x", role=TrackRole.INBOUND),))
+SLIN = AudioFormat(Encoding.L16, 8_000)
+FRAME = AudioFrame("x", SLIN, bytes(320))
+SECOND = AudioFrame("x", SLIN, bytes(16_000))
+DIGIT = DigitPressed("x", "1")
+
+
+class Scripted:
+    """Everything round a pump: a wire that means what it is told, a host, a connection and a clock."""
+
+    def __init__(self, *, refusal: RefusalReason | None = None, idle_seconds: float | None = None) -> None:
+        self.now = 100.0
+        self.meaning: list[StreamEvent] | Exception = []
+        self.refusal = refusal
+        self.taken: list[tuple[StreamEvent, float]] = []
+        self.offers: list[StreamOffer] = []
+        self.calls: list[str] = []
+        self.fail = False
+        self.log_context = {"call_id": "01"}
+        self.pump = Pump(
+            self,
+            kind="test",
+            listener="port",
+            address="192.0.2.1:5",
+            limits=Limits(handshake_seconds=5.0, idle_seconds=idle_seconds),
+            host=self,
+            peer=self,
+            clock=lambda: self.now,
+        )
+
+    def hear(self, *events: StreamEvent) -> None:
+        self.meaning = list(events)
+        self.pump.receive(b"...")
+
+    @property
+    def events(self) -> list[StreamEvent]:
+        return [event for event, _ in self.taken]
+
+    def receive_data(self, data: bytes) -> list[StreamEvent]:
+        assert data == b"..."
+        if isinstance(self.meaning, Exception):
+            raise self.meaning
+        return self.meaning
+
+    def admit(self, offer: StreamOffer, peer: object, arrived_at: float) -> Scripted:
+        assert peer is self
+        assert arrived_at == self.now
+        self.offers.append(offer)
+        if self.refusal:
+            raise Refusal(self.refusal)
+        return self
+
+    def handle(self, event: StreamEvent, arrived_at: float) -> None:
+        self.taken.append((event, arrived_at))
+        if self.fail and not isinstance(event, StreamEnded):
+            raise RuntimeError("a bug of ours")
+
+    def close(self) -> None:
+        self.calls.append("close")
+
+
+def test_an_admitted_stream_goes_to_its_sink_with_the_time_of_arrival() -> None:
+    world = Scripted()
+    assert world.pump.waiting
+    world.hear(STARTED, FRAME)
+    world.now = 100.02
+    world.hear(FRAME)
+    assert world.taken == [(STARTED, 100.0), (FRAME, 100.0), (FRAME, 100.02)]
+    assert world.offers == [StreamOffer(kind="test", listener="port", address="192.0.2.1:5", started=STARTED)]
+    assert not world.pump.waiting
+
+
+def test_the_end_comes_once_whoever_says_it_first() -> None:
+    world = Scripted()
+    world.hear(STARTED, StreamEnded(StreamEnd.STOPPED), FRAME)
+    world.pump.end(StreamEnd.HANGUP)
+    world.hear(FRAME)
+    assert world.events == [STARTED, StreamEnded(StreamEnd.STOPPED)]
+    assert world.calls == ["close"]
+
+
+@given(st.lists(st.sampled_from(["frame", "digit", "end", "wire error", "bug", "tick", "stop"]), max_size=30))
+def test_whatever_happens_the_sink_sees_exactly_one_end_and_it_is_last(happenings: list[str]) -> None:
+    world = Scripted(idle_seconds=1.0)
+    world.hear(STARTED)
+    for what in happenings:
+        world.now += 0.3
+        match what:
+            case "frame":
+                world.hear(FRAME)
+            case "digit":
+                world.hear(DIGIT)
+            case "end":
+                world.hear(StreamEnded(StreamEnd.HANGUP))
+            case "wire error":
+                world.meaning = WireError("garbage")
+                world.pump.receive(b"...")
+            case "bug":
+                world.fail = True
+            case "tick":
+                world.pump.tick(world.now)
+            case "stop":
+                world.pump.end(StreamEnd.SHUTDOWN)
+    world.pump.end(StreamEnd.HANGUP)
+    ends = [isinstance(event, StreamEnded) for event in world.events]
+    assert ends.count(True) == 1
+    assert ends[-1]
+
+
+def test_a_wire_error_ends_the_stream_as_the_peers_fault() -> None:
+    world = Scripted()
+    world.hear(STARTED)
+    world.meaning = WireError("garbage")
+    world.pump.receive(b"...")
+    assert world.events[-1] == StreamEnded(StreamEnd.PROTOCOL_ERROR, "garbage")
+    assert world.calls == ["close"]
+
+
+def test_what_came_before_the_garbage_counts() -> None:
+    world = Scripted()
+    world.meaning = WireError("garbage", [STARTED, FRAME])
+    world.pump.receive(b"...")
+    assert world.events == [STARTED, FRAME, StreamEnded(StreamEnd.PROTOCOL_ERROR, "garbage")]
+
+
+def test_garbage_before_the_introduction_reaches_nobody() -> None:
+    world = Scripted()
+    world.meaning = WireError("garbage")
+    world.pump.receive(b"...")
+    assert world.events == []
+    assert world.calls == ["close"]
+
+
+def test_a_bug_of_ours_ends_one_stream_and_raises_nothing() -> None:
+    world = Scripted()
+    world.hear(STARTED)
+    world.fail = True
+    world.hear(FRAME)
+    assert world.events[-1] == StreamEnded(StreamEnd.ERROR, "internal error")
+
+
+def test_a_refused_stream_is_told_so_and_forgotten() -> None:
+    world = Scripted(refusal=RefusalReason.FULL)
+    world.hear(STARTED, FRAME)
+    world.pump.end(StreamEnd.HANGUP)
+    assert world.events == []
+    assert world.calls == ["close"]
+    assert not world.pump.waiting
+
+
+def test_who_does_not_introduce_himself_is_sent_away() -> None:
+    world = Scripted()
+    world.pump.tick(104.9)
+    assert world.calls == []
+    world.pump.tick(105.1)
+    assert world.calls == ["close"]
+
+
+def test_silence_is_allowed_unless_a_setting_limits_it() -> None:
+    patient, strict = Scripted(), Scripted(idle_seconds=10.0)
+    for world in (patient, strict):
+        world.hear(STARTED)
+        world.pump.tick(109.9)
+        assert world.calls == []
+        world.pump.tick(110.1)
+    assert patient.calls == []
+    assert strict.events[-1] == StreamEnded(StreamEnd.IDLE)
+
+
+def test_audio_faster_than_life_is_taken_for_a_minute_and_then_dropped_with_one_warning() -> None:
+    world = Scripted()
+    with capture_logs() as logs:
+        world.hear(STARTED, *[SECOND] * (int(AHEAD_SECONDS) + 10))
+        assert world.events.count(SECOND) == AHEAD_SECONDS
+        world.now += 3.0
+        world.hear(*[SECOND] * 5)
+    assert world.events.count(SECOND) == AHEAD_SECONDS + 3
+    assert world.calls == []
+    (warning,) = logs
+    assert "c(slin)" in warning["event"]
+    assert warning["call_id"] == "01"
+
+
+def test_a_late_burst_is_no_flood() -> None:
+    world = Scripted()
+    world.hear(STARTED)
+    world.now = 130.0
+    world.hear(*[SECOND] * 30)
+    assert world.calls == []
+
+
+def test_two_tracks_may_bring_twice_the_audio() -> None:
+    world = Scripted()
+    tracks = (Track(id="x", role=TrackRole.INBOUND), Track(id="y", role=TrackRole.OUTBOUND))
+    started = StreamStarted(stream_id="s", external_call_id="c", tracks=tracks)
+    world.hear(started, *[SECOND] * 119)
+    assert world.events.count(SECOND) == 119
+
+
+def test_a_flood_of_frames_ends_the_stream() -> None:
+    world = Scripted()
+    world.hear(STARTED, *[AudioFrame("x", SLIN, b"..")] * int(FRAMES_AT_ONCE))
+    assert world.events[-1] == StreamEnded(StreamEnd.PROTOCOL_ERROR, "too many frames")
+
+
+def test_packets_of_ten_milliseconds_are_never_a_flood() -> None:
+    world = Scripted()
+    world.hear(STARTED)
+    for _ in range(3 * int(FRAMES_AT_ONCE)):
+        world.now += 0.01
+        world.hear(AudioFrame("x", SLIN, bytes(160)))
+    assert not any(isinstance(event, StreamEnded) for event in world.events)
+
+
+def test_a_flood_of_digits_ends_the_stream() -> None:
+    world = Scripted()
+    world.hear(STARTED, *[DIGIT] * (int(MESSAGES_AT_ONCE) + 1))
+    assert world.events[-1] == StreamEnded(StreamEnd.PROTOCOL_ERROR, "too many messages")
+
+
+def test_fingers_are_never_a_flood_also_while_somebody_speaks() -> None:
+    world = Scripted()
+    world.hear(STARTED)
+    for frame in range(50 * 400):
+        world.now += 0.02
+        world.hear(FRAME, *([DIGIT] if frame % 5 == 0 else []))
+    assert world.events.count(DIGIT) == 10 * 400
