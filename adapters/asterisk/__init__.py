@@ -1,0 +1,1 @@
+"""Asterisk as a client of the gateway."""
