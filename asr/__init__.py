@@ -1,0 +1,1 @@
+"""From 16 kHz PCM to hypotheses. Knows no telephony and no HTTP."""

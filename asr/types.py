@@ -1,0 +1,166 @@
+"""The words that `asr` and its callers share: what is asked of a model, and what it answers."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Sequence
+
+SAMPLE_RATE_HZ = 16_000
+"""The one rate inside `asr`: mono, 16-bit signed, little-endian."""
+
+BYTES_PER_MS = SAMPLE_RATE_HZ * 2 // 1000
+
+
+class ModelRole(StrEnum):
+    """The two jobs a model can hold; one loaded model may hold both."""
+
+    INTERIM = "interim"
+    FINAL = "final"
+
+
+class DecodeKind(StrEnum):
+    """Why audio is decoded; the order here is the order of precedence."""
+
+    FINAL = "final"
+    INTERIM = "interim"
+
+    @property
+    def role(self) -> ModelRole:
+        """The model that decodes this kind."""
+        return ModelRole.FINAL if self is DecodeKind.FINAL else ModelRole.INTERIM
+
+
+class DecodeOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What may differ from one request to the next."""
+
+    beam_size: int = 1
+    word_times: bool = False
+    hotwords: str | None = None
+    initial_prompt: str | None = None
+
+
+class DecodeRequest(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """One utterance, or the part of it heard so far, to be decoded."""
+
+    request_id: str
+    stream_key: str
+    """One track of one call. At most one interim per key waits."""
+    group_key: str
+    """The call; fairness is between groups."""
+    kind: DecodeKind
+    audio: bytes
+    """Mono 16 kHz PCM, 16-bit little-endian, at most 30 s."""
+    origin_sample: int
+    """Where `audio` begins, in samples on the track's own clock."""
+    deadline: float | None = None
+    """On the scheduler's clock: a request still waiting then fails with code `deadline`. None waits on."""
+    language: str | None = None
+    """ISO 639-1; None lets the model detect it."""
+    prefix_words: tuple[str, ...] = ()
+    """Words already settled in this utterance, for the decoder to go on from."""
+    options: DecodeOptions = DecodeOptions()
+
+    @property
+    def audio_ms(self) -> int:
+        """Length of the audio."""
+        return len(self.audio) // BYTES_PER_MS
+
+
+class Word(msgspec.Struct, frozen=True, kw_only=True):
+    """One word; times count from the start of the request's audio."""
+
+    text: str
+    start_ms: int
+    end_ms: int
+    confidence: float
+
+
+class Segment(msgspec.Struct, frozen=True, kw_only=True):
+    """One stretch of text as the decoder cut it; times count from the start of the request's audio."""
+
+    text: str
+    start_ms: int
+    end_ms: int
+
+
+class Hypothesis(msgspec.Struct, frozen=True, kw_only=True):
+    """What a model made of one request. `text` is trimmed and may be empty."""
+
+    text: str
+    model: str
+    """Name and compute type, such as `base int8`."""
+    language: str | None = None
+    language_probability: float | None = None
+    confidence: float | None = None
+    """exp of the mean token log-probability, 0 to 1."""
+    no_speech_probability: float | None = None
+    segments: tuple[Segment, ...] = ()
+    words: tuple[Word, ...] = ()
+
+
+class ModelError(Exception):
+    """A decode that gave no hypothesis, through no fault of the audio's sender.
+
+    `code` is one of a closed set, fit for a metric label and the `error` field of an event.
+    """
+
+    def __init__(self, code: ModelErrorCode, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+class ModelLoadError(Exception):
+    """Weights that are there and cannot be loaded; the text says what to do about it."""
+
+
+class ModelErrorCode(StrEnum):
+    """Why there is no hypothesis."""
+
+    CRASHED = "model_crashed"
+    """The model process died while it held the request, twice."""
+    FAILED = "model_failed"
+    """The model raised."""
+    OVERLOADED = "overloaded"
+    """More audio waits than the limit allows."""
+    DEADLINE = "deadline"
+    """Nobody came to it in time."""
+    CLOSED = "shutting_down"
+    """The scheduler was closed first."""
+
+
+class Engine(Protocol):
+    """Whatever decodes: the model process, or a stand-in in a test."""
+
+    def lane(self, role: ModelRole) -> int:
+        """Tell which lane serves a role. Roles that share one loaded model share a lane."""
+        ...
+
+    async def decode(self, lane: int, batch: Sequence[DecodeRequest]) -> list[Hypothesis | ModelError]:
+        """Decode a batch; the answers stand in the batch's order. One batch per lane at a time.
+
+        Raises ModelError with code `model_crashed` when the whole batch was lost with its process.
+        """
+        ...
+
+
+class Decoder(Protocol):
+    """What a session needs of the scheduler."""
+
+    def submit(self, request: DecodeRequest) -> asyncio.Future[Hypothesis]:
+        """Queue a request. The future fails with ModelError, or is cancelled when the request is."""
+        ...
+
+    def supersede(self, request: DecodeRequest) -> asyncio.Future[Hypothesis]:
+        """Queue a request in the place of every interim of its stream; their futures are cancelled."""
+        ...
+
+    def cancel(self, request_id: str) -> bool:
+        """Drop a request, waiting or running; True if it was known. Its future is cancelled."""
+        ...

@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from asr.speech import TAIL_BLOCKS, SpeechTrack, Utterance
+from asr.vad import BLOCK_BYTES, BLOCK_MS, BLOCK_SAMPLES
+from config.settings import Speech
+from tests.sound import SILENT_BLOCK, speech_blocks
+
+SPEAKING = speech_blocks("conf-onlyperson")
+"""Three seconds of speech, in blocks; the first and the last are quiet."""
+
+
+def run(blocks: list[bytes], settings: Speech | None = None) -> list[Utterance]:
+    track = SpeechTrack(settings or Speech())
+    out = [track.push(block, number * BLOCK_MS / 1000) for number, block in enumerate(blocks)]
+    return [utterance for utterance in [*out, track.finish()] if utterance is not None]
+
+
+def silence(duration_ms: int) -> list[bytes]:
+    return [SILENT_BLOCK] * (duration_ms // BLOCK_MS)
+
+
+def test_silence_is_no_utterance() -> None:
+    assert run(silence(10_000)) == []
+
+
+def test_speech_is_an_utterance_with_pre_roll_and_a_short_tail() -> None:
+    blocks = silence(2_000) + SPEAKING + silence(2_000)
+    (utterance,) = run(blocks)
+    assert utterance.number == 1
+    assert utterance.end_of_turn
+    assert utterance.start_sample - utterance.origin_sample == 300 * 16
+    assert 2_000 * 16 <= utterance.start_sample <= 2_400 * 16
+    stop = utterance.origin_sample + len(utterance.audio) // 2
+    assert stop == utterance.end_sample + TAIL_BLOCKS * BLOCK_SAMPLES
+    whole = b"".join(blocks)
+    assert utterance.audio == whole[2 * utterance.origin_sample : 2 * stop]
+    assert utterance.heard_at == pytest.approx(utterance.end_sample / 16_000 - 0.02)
+
+
+def test_the_utterance_is_given_when_the_hangover_is_over() -> None:
+    settings = Speech(hangover_ms=300)
+    track = SpeechTrack(settings)
+    for block in SPEAKING:
+        assert track.push(block, 0.0) is None
+    assert track.speaking
+    waited = next(count for count, block in enumerate(silence(1_000), 1) if track.push(block, 0.0))
+    assert waited * BLOCK_MS <= 300 + 100  # the detector itself lets go a little late
+    assert not track.speaking
+
+
+def test_speech_at_the_very_beginning_has_what_pre_roll_there_is() -> None:
+    (utterance,) = run(SPEAKING + silence(1_000))
+    assert utterance.origin_sample >= 0
+    assert utterance.start_sample - utterance.origin_sample <= 300 * 16
+
+
+def test_two_sentences_are_two_utterances_that_share_no_audio() -> None:
+    first, second = run(SPEAKING + silence(800) + SPEAKING + silence(800))
+    assert (first.number, second.number) == (1, 2)
+    assert first.origin_sample + len(first.audio) // 2 <= second.origin_sample
+
+
+def test_the_end_of_the_audio_gives_what_is_open() -> None:
+    (utterance,) = run(silence(500) + SPEAKING[:100])
+    assert utterance.end_of_turn
+    assert utterance.end_sample <= (25 + 100) * BLOCK_SAMPLES
+
+
+def test_speech_without_a_pause_is_cut_at_its_quietest_and_nothing_is_lost() -> None:
+    settings = Speech(longest_utterance_ms=4_000)
+    blocks = SPEAKING[20:120] * 8
+    utterances = run(blocks, settings)
+    assert len(utterances) >= 4
+    assert [each.number for each in utterances] == list(range(1, len(utterances) + 1))
+    assert [each.end_of_turn for each in utterances] == [False] * (len(utterances) - 1) + [True]
+    for before, after in pairwise(utterances):
+        assert before.end_sample == after.start_sample == after.origin_sample
+        assert before.origin_sample * 2 + len(before.audio) == after.origin_sample * 2
+    assert b"".join(each.audio for each in utterances) in b"".join(blocks)
+    assert all(len(each.audio) <= 4_000 * 32 for each in utterances)
+
+
+def test_a_pause_just_before_the_limit_is_the_end_and_not_a_cut() -> None:
+    spoken = len(run(SPEAKING + silence(1_000))[0].audio) // 32
+    settings = Speech(longest_utterance_ms=spoken // BLOCK_MS * BLOCK_MS + 100, hangover_ms=2_000)
+    (utterance,) = run(SPEAKING + silence(3_000), settings)
+    assert utterance.end_of_turn
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.tuples(st.booleans(), st.integers(1, 120)), max_size=8),
+    st.integers(2_000, 5_000),
+    st.integers(100, 1_000),
+    st.integers(0, 500),
+)
+def test_any_talk_gives_utterances_in_order_that_share_no_audio(
+    talk: list[tuple[bool, int]], longest_ms: int, hangover_ms: int, pre_roll_ms: int
+) -> None:
+    blocks = [block for speaking, count in talk for block in (SPEAKING[:count] if speaking else silence(20 * count))]
+    chosen = Speech(longest_utterance_ms=longest_ms, hangover_ms=hangover_ms, pre_roll_ms=pre_roll_ms)
+    whole = b"".join(blocks)
+    reached = 0
+    for number, utterance in enumerate(run(blocks, chosen), 1):
+        assert utterance.number == number
+        assert reached <= utterance.origin_sample <= utterance.start_sample < utterance.end_sample
+        stop = utterance.origin_sample + len(utterance.audio) // 2
+        assert utterance.end_sample <= stop
+        assert utterance.audio == whole[2 * utterance.origin_sample : 2 * stop]
+        assert 0 < len(utterance.audio) <= longest_ms * 32
+        reached = stop
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(2_000, 3_200), st.integers(20, 158))
+def test_a_cut_leaves_no_crumbs(longest_ms: int, spoken: int) -> None:
+    chosen = Speech(longest_utterance_ms=longest_ms // 20 * 20)
+    for utterance in run(SPEAKING[10:spoken] + silence(1_500), chosen):
+        assert utterance.end_sample - utterance.start_sample >= 100 * 16
+
+
+@pytest.mark.parametrize("word_ms", [200, 300, 400])
+def test_short_answers_survive(word_ms: int) -> None:
+    word = SPEAKING[20 : 20 + word_ms // BLOCK_MS]
+    (utterance,) = run(silence(1_000) + word + silence(1_500))
+    assert len(utterance.audio) >= word_ms * 32
+
+
+def test_a_click_is_no_utterance() -> None:
+    click = np.zeros(BLOCK_SAMPLES, "<i2")
+    click[100:110] = 20_000
+    assert run([*silence(1_000), click.tobytes(), *silence(1_000)]) == []
+    assert len(click.tobytes()) == BLOCK_BYTES
