@@ -1,0 +1,262 @@
+"""The model process, seen from the gateway: started, fed, restarted when it dies, ended.
+
+Everything here happens on the event loop's thread, in callbacks of the pipe, and nothing waits there: the
+one blocking step, reaping a process, is done in an executor. One life of the process is `worker_link.py`'s,
+its inside `worker_process.py`'s.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from itertools import count
+from typing import TYPE_CHECKING, assert_never
+
+import msgspec
+import structlog
+
+from asr.types import DecodeRequest, Hypothesis, ModelError, ModelErrorCode, ModelLoadError, ModelRole
+from asr.worker_link import CONTEXT, Child
+from asr.worker_process import PLACE_BYTES, Answer, Answers, Batch, Loaded, LoadFailed, Loading, Plan, Report
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from asr.weights import Weights
+    from config.settings import Models
+
+log = structlog.get_logger()
+
+LOADER = "asr.whisper:Whisper"
+RESTART_SECONDS = (0.0, 1.0, 5.0, 15.0, 30.0)
+"""The waits before the process is started anew; the last repeats, a decode that succeeds begins over."""
+
+
+def _ignore(_name: str) -> None:
+    """Hear and forget."""
+
+
+class LoadedModel(msgspec.Struct, frozen=True, kw_only=True):
+    """What serves a lane."""
+
+    name: str
+    """Name and compute type, as it stands in hypotheses."""
+    roles: tuple[ModelRole, ...]
+    compute_type: str
+    device: str
+    source: str
+
+
+class ModelProcess:
+    """An Engine: one operating-system process that holds the models, with a thread (a lane) for each.
+
+    Roles whose weights lie in the same directory share a model and its lane. When the process dies, what it
+    was decoding fails with `model_crashed` and it is started anew; a decode that comes meanwhile waits.
+    `start` comes before the first `decode`, `close` at the end; all on one event loop.
+    """
+
+    def __init__(
+        self,
+        settings: Models,
+        interim: Weights,
+        final: Weights,
+        *,
+        loader: str = LOADER,
+        batch_size: int = 1,
+        restart_seconds: Sequence[float] = RESTART_SECONDS,
+        close_seconds: float = 5.0,
+    ) -> None:
+        shared = interim.directory == final.directory
+        self._lanes = [_Lane(final, (ModelRole.FINAL, ModelRole.INTERIM) if shared else (ModelRole.FINAL,), batch_size)]
+        if not shared:
+            self._lanes.append(_Lane(interim, (ModelRole.INTERIM,), batch_size))
+        weights = tuple(lane.weights for lane in self._lanes)
+        self._plan = Plan(loader=loader, settings=settings, weights=weights)
+        self._restart_seconds = restart_seconds
+        self._close_seconds = close_seconds
+        self._on_progress: Callable[[str], None] = _ignore
+        self._child: Child | None = None
+        self._up = asyncio.Event()
+        """The models are loaded, or nothing more is to be waited for."""
+        self._started: asyncio.Future[None] | None = None
+        self._reaping: asyncio.Future[int | None] | None = None
+        self._restart: asyncio.TimerHandle | None = None
+        self._replies: dict[int, asyncio.Future[tuple[Answer, ...]]] = {}
+        self._numbers = count()
+        self._failures = 0
+        self._closed = False
+
+    @property
+    def pid(self) -> int | None:
+        """The process; None while there is none."""
+        return self._child.pid if self._child else None
+
+    @property
+    def models(self) -> tuple[LoadedModel, ...]:
+        """What is loaded, final first; empty before `start`."""
+        return tuple(lane.model for lane in self._lanes if lane.model)
+
+    def lane(self, role: ModelRole) -> int:
+        """Tell which lane serves a role."""
+        return next(index for index, lane in enumerate(self._lanes) if role in lane.roles)
+
+    async def start(self, on_progress: Callable[[str], None] = _ignore) -> None:
+        """Load and warm up; `on_progress` hears the name of each model as its turn comes.
+
+        Raises ModelLoadError, and leaves no process behind when it raises.
+        """
+        self._on_progress = on_progress
+        self._started = asyncio.get_running_loop().create_future()
+        try:
+            self._spawn()
+            await self._started
+            self._on_progress = _ignore
+        except BaseException:
+            await self.close()
+            raise
+
+    async def decode(self, lane: int, batch: Sequence[DecodeRequest]) -> list[Hypothesis | ModelError]:
+        """Decode a batch; a request that fails gives ModelError in its place."""
+        async with self._lanes[lane].free:
+            while not self._up.is_set():
+                await self._up.wait()
+            if self._child is None:
+                raise ModelError(ModelErrorCode.CLOSED, "the model process is closed")
+            fitting = [request for request in batch if len(request.audio) <= PLACE_BYTES]
+            answers = iter(await self._ask(self._child, lane, fitting))
+        return [_result(next(answers)) if each in fitting else _result(_TOO_LONG) for each in batch]
+
+    async def close(self) -> None:
+        """End the process: it is asked to, and killed when it does not come to it. Running decodes fail."""
+        self._closed = True
+        self._up.set()
+        self._fail_replies(ModelErrorCode.CLOSED, "the model process was closed")
+        if self._restart:
+            self._restart.cancel()
+        if self._child:
+            self._reap(self._close_seconds)
+        if self._reaping:
+            await asyncio.shield(self._reaping)
+
+    async def _ask(self, child: Child, lane: int, requests: Sequence[DecodeRequest]) -> tuple[Answer, ...]:
+        number = next(self._numbers)
+        self._lanes[lane].write(requests)
+        reply: asyncio.Future[tuple[Answer, ...]] = asyncio.get_running_loop().create_future()
+        self._replies[number] = reply
+        try:
+            child.send(
+                Batch(
+                    number=number,
+                    lane=lane,
+                    requests=tuple(msgspec.structs.replace(request, audio=b"") for request in requests),
+                    audio_bytes=tuple(len(request.audio) for request in requests),
+                )
+            )
+            return await reply
+        finally:
+            del self._replies[number]
+
+    def _spawn(self) -> None:
+        self._restart = None
+        try:
+            slots = [lane.slot for lane in self._lanes]
+            self._child = Child(self._plan, slots, self._reported, self._died)
+        except OSError as error:
+            self._try_again(f"the model process cannot be started: {error}")
+        else:
+            log.info("model_process.started", pid=self._child.pid)
+
+    def _reported(self, report: Report) -> None:
+        match report:
+            case Answers(number, answers):
+                self._failures = 0
+                reply = self._replies.get(number)
+                if reply and not reply.done():
+                    reply.set_result(answers)
+            case Loading(name):
+                self._on_progress(name)
+            case Loaded():
+                self._loaded(report)
+            case LoadFailed(message):
+                self._load_failed(message)
+            case _:
+                assert_never(report)
+
+    def _loaded(self, report: Loaded) -> None:
+        lane = self._lanes[report.lane]
+        lane.model = LoadedModel(
+            name=report.name,
+            roles=lane.roles,
+            compute_type=report.compute_type,
+            device=report.device,
+            source=lane.weights.source,
+        )
+        log.info("model_process.loaded", pid=self.pid, **msgspec.to_builtins(lane.model))
+        if report.lane == len(self._lanes) - 1:  # they are loaded in their order
+            self._up.set()
+            if self._started and not self._started.done():
+                self._started.set_result(None)
+
+    def _load_failed(self, message: str) -> None:
+        if self._started and not self._started.done():
+            self._started.set_exception(ModelLoadError(message))
+        else:
+            log.error("model_process.load_failed", pid=self.pid, error=message)
+            self._died()
+
+    def _died(self) -> None:
+        self._up.clear()
+        self._fail_replies(ModelErrorCode.CRASHED, "the model process died")
+        self._reap(0.0).add_done_callback(self._reaped)
+
+    def _reap(self, grace_seconds: float) -> asyncio.Future[int | None]:
+        child, self._child = self._child, None
+        if child is None:
+            raise RuntimeError("no process to reap")
+        child.hang_up()
+        self._reaping = asyncio.get_running_loop().run_in_executor(None, child.reap, grace_seconds)
+        return self._reaping
+
+    def _reaped(self, reaping: asyncio.Future[int | None]) -> None:
+        if not self._closed:
+            self._try_again(f"the model process died, exit code {reaping.result()}")
+
+    def _try_again(self, reason: str) -> None:
+        if self._started and not self._started.done():
+            self._started.set_exception(ModelLoadError(f"{reason}; is there memory enough for the models?"))
+            return
+        delay = self._restart_seconds[min(self._failures, len(self._restart_seconds) - 1)]
+        self._failures += 1
+        log.error("model_process.restarting", reason=reason, in_seconds=delay)
+        self._restart = asyncio.get_running_loop().call_later(delay, self._spawn)
+
+    def _fail_replies(self, code: ModelErrorCode, message: str) -> None:
+        for reply in self._replies.values():
+            if not reply.done():
+                reply.set_exception(ModelError(code, message))
+
+
+class _Lane:
+    """One model and the shared memory for what it decodes.
+
+    A RawArray has no name in the file system, so that no way of dying can leave it behind.
+    """
+
+    def __init__(self, weights: Weights, roles: tuple[ModelRole, ...], batch_size: int) -> None:
+        self.weights = weights
+        self.roles = roles
+        self.model: LoadedModel | None = None
+        self.free = asyncio.Lock()
+        self.slot = CONTEXT.RawArray("B", batch_size * PLACE_BYTES)
+
+    def write(self, requests: Sequence[DecodeRequest]) -> None:
+        """Lay the requests' audio down, each in its place."""
+        view = memoryview(self.slot).cast("B")
+        for request, at in zip(requests, count(step=PLACE_BYTES), strict=False):
+            view[at : at + len(request.audio)] = request.audio
+
+
+_TOO_LONG = Answer(error="the audio is longer than 30 seconds")
+
+
+def _result(answer: Answer) -> Hypothesis | ModelError:
+    return answer.hypothesis or ModelError(ModelErrorCode.FAILED, answer.error or "no answer")

@@ -1,0 +1,206 @@
+"""The model process: what it does, and the messages it and its parent exchange.
+
+It ends by itself, at once, when the pipe does: its main thread does nothing but wait for the parent's next
+word, so that neither loading nor decoding delays it, and a parent that is killed closes the pipe as well.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import logging
+import os
+import threading
+import traceback
+from itertools import count
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any, Protocol
+
+import msgspec
+
+# These, too, are needed at run time: msgspec resolves the annotations below.
+from asr.types import BYTES_PER_MS, DecodeRequest, Hypothesis, ModelLoadError
+from asr.weights import Weights  # noqa: TC001
+from config.settings import LONGEST_DECODE_MS, Models
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from multiprocessing.connection import Connection
+
+PLACE_BYTES = LONGEST_DECODE_MS * BYTES_PER_MS
+"""The room of one request in its lane's shared memory; a batch lies in consecutive places."""
+
+ERROR_CHARACTERS = 200
+
+
+class Model(Protocol):
+    """What a loader returns for (Weights, Models). It raises ModelLoadError when it cannot."""
+
+    name: str
+    compute_type: str
+    device: str
+
+    def warm_up(self) -> None:
+        """Make the next decode as fast as all later ones."""
+        ...
+
+    def decode(self, request: DecodeRequest) -> Hypothesis:
+        """Decode one request. Called from one thread."""
+        ...
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """The first message to the process."""
+
+    loader: str
+    """`module:name` of what is called for each model."""
+    settings: Models
+    weights: tuple[Weights, ...]
+    """One per lane."""
+
+
+class Batch(msgspec.Struct, frozen=True, kw_only=True):
+    """Every further message to the process. The audio of the requests lies in the lane's shared memory."""
+
+    number: int
+    lane: int
+    requests: tuple[DecodeRequest, ...]
+    audio_bytes: tuple[int, ...]
+
+
+class Loading(msgspec.Struct, frozen=True, tag=True):
+    """A model is about to be loaded."""
+
+    name: str
+
+
+class Loaded(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    """A lane is ready."""
+
+    lane: int
+    name: str
+    compute_type: str
+    device: str
+
+
+class LoadFailed(msgspec.Struct, frozen=True, tag=True):
+    """A model cannot be loaded, and why."""
+
+    message: str
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of one request: one of the two."""
+
+    hypothesis: Hypothesis | None = None
+    error: str | None = None
+
+
+class Answers(msgspec.Struct, frozen=True, tag=True):
+    """What became of a batch, in its order."""
+
+    number: int
+    answers: tuple[Answer, ...]
+
+
+Report = Loading | Loaded | LoadFailed | Answers
+
+
+def encode(message: Plan | Batch | Report) -> bytes:
+    """Make bytes for the pipe."""
+    return msgspec.msgpack.encode(message, enc_hook=str)
+
+
+def _path(kind: type, value: Any) -> Any:
+    return kind(value)
+
+
+read_plan = msgspec.msgpack.Decoder(Plan, dec_hook=_path).decode
+read_batch = msgspec.msgpack.Decoder(Batch).decode
+read_report: Callable[[bytes], Report] = msgspec.msgpack.Decoder(Report).decode
+
+
+def main(pipe: Connection, slots: Sequence[Any]) -> None:
+    """Be the model process. `slots` holds each lane's shared memory. Does not return."""
+    logging.disable()  # the libraries' own; some name what was said
+    try:
+        plan = read_plan(pipe.recv_bytes())
+        inboxes = [_Inbox() for _ in plan.weights]
+        _start(_load, plan, inboxes, _Post(pipe))
+        while True:
+            batch = read_batch(pipe.recv_bytes())
+            inboxes[batch.lane].put((batch.number, _with_audio(batch, slots[batch.lane])))
+    except (EOFError, OSError):
+        os._exit(0)  # the interpreter's own way out may stumble over threads inside a decode
+
+
+class _Inbox(SimpleQueue[tuple[int, list[DecodeRequest]]]):
+    """What one lane has yet to do."""
+
+
+class _Post:
+    """The way back, for any thread."""
+
+    def __init__(self, pipe: Connection) -> None:
+        self._pipe = pipe
+        self._lock = threading.Lock()
+
+    def send(self, report: Report) -> None:
+        with self._lock, contextlib.suppress(OSError):  # the main thread sees the same end of the pipe
+            self._pipe.send_bytes(encode(report))
+
+
+def _start(work: Callable[..., None], *arguments: object) -> None:
+    threading.Thread(target=_run, args=(work, *arguments), daemon=True).start()
+
+
+def _run(work: Callable[..., None], *arguments: object) -> None:
+    """Do a thread's work. Its failure ends the process: the parent mends a death, but not a lane gone silent."""
+    try:
+        work(*arguments)
+    except BaseException:  # noqa: BLE001  whatever it is
+        traceback.print_exc()
+        os._exit(os.EX_SOFTWARE)
+
+
+def _with_audio(batch: Batch, slot: Any) -> list[DecodeRequest]:
+    """Copy the audio out, so that the slot is free again at once."""
+    view = memoryview(slot).cast("B")
+    return [
+        msgspec.structs.replace(request, audio=bytes(view[at : at + size]))
+        for request, size, at in zip(batch.requests, batch.audio_bytes, count(step=PLACE_BYTES), strict=False)
+    ]
+
+
+def _load(plan: Plan, inboxes: Sequence[_Inbox], post: _Post) -> None:
+    """Load one model after the other, each with its lane."""
+    try:
+        module, _, name = plan.loader.partition(":")
+        loader = getattr(importlib.import_module(module), name)
+        for lane, weights in enumerate(plan.weights):
+            post.send(Loading(weights.name))
+            model: Model = loader(weights, plan.settings)
+            model.warm_up()
+            _start(_serve, model, inboxes[lane], post)
+            post.send(Loaded(lane=lane, name=model.name, compute_type=model.compute_type, device=model.device))
+    except ModelLoadError as error:
+        post.send(LoadFailed(str(error)))
+    except Exception as error:  # noqa: BLE001  whatever keeps a model from loading is for the parent to tell
+        post.send(LoadFailed(_describe(error)))
+
+
+def _serve(model: Model, inbox: _Inbox, post: _Post) -> None:
+    while True:
+        number, requests = inbox.get()
+        post.send(Answers(number, tuple(_answer(model, request) for request in requests)))
+
+
+def _answer(model: Model, request: DecodeRequest) -> Answer:
+    try:
+        return Answer(hypothesis=model.decode(request))
+    except Exception as error:  # noqa: BLE001  one bad request takes nobody else with it
+        return Answer(error=_describe(error))
+
+
+def _describe(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"[:ERROR_CHARACTERS]

@@ -1,0 +1,158 @@
+"""Real weights, put together from their packages, in the real model process."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import msgspec
+import pytest
+import pytest_asyncio
+
+from asr.types import (
+    BYTES_PER_MS,
+    DecodeKind,
+    DecodeOptions,
+    DecodeRequest,
+    Hypothesis,
+    ModelError,
+    ModelErrorCode,
+    ModelLoadError,
+)
+from asr.weights import Weights, resolve, verify
+from asr.worker import ModelProcess
+from config.settings import Models
+from tests.sound import speech_blocks
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+pytestmark = [pytest.mark.acceptance, pytest.mark.asyncio(loop_scope="module")]
+
+ONLY_PERSON = "You are currently the only person in this conference."
+NOT_AVAILABLE = "That feature is not available on this line."
+
+
+def prompt(name: str) -> bytes:
+    return b"".join(speech_blocks(name))
+
+
+def asks(audio: bytes, *, kind: DecodeKind = DecodeKind.FINAL, language: str | None = "en") -> DecodeRequest:
+    return DecodeRequest(
+        request_id="r",
+        stream_key="s",
+        group_key="g",
+        kind=kind,
+        audio=audio,
+        origin_sample=0,
+        language=language,
+    )
+
+
+async def decode(engine: ModelProcess, request: DecodeRequest) -> Hypothesis:
+    (answer,) = await engine.decode(engine.lane(request.kind.role), [request])
+    assert isinstance(answer, Hypothesis), answer
+    return answer
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Weights:
+    cache = tmp_path_factory.mktemp("cache")
+    return resolve("base", cache_dir=cache, offline=True, progress=lambda *_: None)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def engine(weights: Weights) -> AsyncIterator[ModelProcess]:
+    engine = ModelProcess(Models(), interim=weights, final=weights)
+    heard: list[str] = []
+    await engine.start(heard.append)
+    assert heard == ["base"]  # equal roles: loaded once
+    try:
+        yield engine
+    finally:
+        await engine.close()
+
+
+async def test_the_weights_are_those_that_were_published(weights: Weights) -> None:
+    assert weights.source == "package"
+    verify(weights.directory)
+
+
+async def test_a_prompt_becomes_its_words(engine: ModelProcess) -> None:
+    hypothesis = await decode(engine, asks(prompt("conf-onlyperson")))
+    assert hypothesis.text == ONLY_PERSON
+    assert hypothesis.model == "base int8"
+    assert hypothesis.language == "en"
+    assert hypothesis.language_probability is None  # given, not guessed
+    assert 0.8 < (hypothesis.confidence or 0) < 1
+    assert 0 <= (hypothesis.no_speech_probability or 0) < 0.3
+    assert [segment.text for segment in hypothesis.segments] == [ONLY_PERSON]
+    assert hypothesis.words == ()
+
+
+async def test_one_model_serves_both_roles(engine: ModelProcess) -> None:
+    (model,) = engine.models
+    assert (model.name, model.compute_type, model.device, model.source) == ("base int8", "int8", "cpu", "package")
+    audio = prompt("feature-not-avail-line")
+    async with asyncio.TaskGroup() as tasks:
+        both = [tasks.create_task(decode(engine, asks(audio, kind=kind))) for kind in DecodeKind]
+    assert {each.result().text for each in both} == {NOT_AVAILABLE}
+
+
+async def test_the_language_is_found(engine: ModelProcess) -> None:
+    hypothesis = await decode(engine, asks(prompt("conf-onlyperson"), language=None))
+    assert (hypothesis.text, hypothesis.language) == (ONLY_PERSON, "en")
+    assert 0.9 < (hypothesis.language_probability or 0) <= 1
+
+
+async def test_words_have_their_times(engine: ModelProcess) -> None:
+    audio = prompt("conf-onlyperson")
+    request = msgspec.structs.replace(asks(audio), options=DecodeOptions(word_times=True))
+    words = (await decode(engine, request)).words
+    assert " ".join(word.text for word in words) == ONLY_PERSON
+    times = [time for word in words for time in (word.start_ms, word.end_ms)]
+    assert times == sorted(times)
+    assert 0 <= times[0] < times[-1] <= len(audio) // BYTES_PER_MS
+    assert all(0 < word.confidence <= 1 for word in words)
+
+
+async def test_it_goes_on_from_settled_words(engine: ModelProcess) -> None:
+    request = msgspec.structs.replace(asks(prompt("conf-onlyperson")), prefix_words=("You", "are"))
+    assert (await decode(engine, request)).text == ONLY_PERSON
+
+
+@pytest.mark.parametrize("milliseconds", [0, 20, 3000])
+async def test_silence_has_no_words(engine: ModelProcess, milliseconds: int) -> None:
+    assert (await decode(engine, asks(bytes(milliseconds * BYTES_PER_MS)))).text == ""
+
+
+async def test_the_longest_audio_is_one_window(engine: ModelProcess) -> None:
+    audio = prompt("conf-onlyperson").ljust(30_000 * BYTES_PER_MS, b"\0")
+    hypothesis = await decode(engine, asks(audio))
+    assert hypothesis.text == ONLY_PERSON
+    assert len(hypothesis.segments) == 1
+
+
+async def test_a_language_it_does_not_know_fails_that_request(engine: ModelProcess) -> None:
+    (answer,) = await engine.decode(0, [asks(prompt("feature-not-avail-line"), language="xx")])
+    assert isinstance(answer, ModelError)
+    assert answer.code is ModelErrorCode.FAILED
+    assert "not a valid language code" in answer.message
+    assert (await decode(engine, asks(prompt("feature-not-avail-line")))).text == NOT_AVAILABLE
+
+
+async def test_a_compute_type_the_device_has_not(weights: Weights) -> None:
+    engine = ModelProcess(Models(compute_type="int8_float16"), weights, weights)
+    with pytest.raises(ModelLoadError, match=r"cannot load model 'base'.*set models\.compute_type"):
+        await engine.start()
+    assert engine.pid is None
+
+
+async def test_weights_that_are_none(tmp_path: Path) -> None:
+    for name in ("model.bin", "config.json", "tokenizer.json", "vocabulary.txt"):
+        (tmp_path / name).write_text("{}")
+    broken = resolve(str(tmp_path), cache_dir=tmp_path, offline=True, progress=lambda *_: None)
+    engine = ModelProcess(Models(), broken, broken)
+    with pytest.raises(ModelLoadError, match=r"cannot load model .*remove the directory"):
+        await engine.start()

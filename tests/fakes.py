@@ -1,0 +1,148 @@
+"""Stand-ins for what is slow or random: an engine inside the test, and a model inside the real model process."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+import zlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from asr.types import DecodeRequest, Hypothesis, ModelError, ModelErrorCode, ModelLoadError, ModelRole
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from asr.weights import Weights
+    from config.settings import Models
+
+
+class FakeEngine:
+    """An Engine that answers "utterance of 1280 ms", at once or when the test lets it.
+
+    `script` says how decodes go wrong, by their number from 1: CRASHED loses the batch, any other code is
+    the answer to each of its requests. `text` makes the words out of a request.
+    """
+
+    def __init__(
+        self,
+        *,
+        shared: bool = True,
+        held: bool = False,
+        script: Mapping[int, ModelErrorCode] | None = None,
+        text: Callable[[DecodeRequest], str] | None = None,
+    ) -> None:
+        self.script = dict(script or {})
+        self.begun: list[DecodeRequest] = []
+        """Every request that came to be decoded, in order."""
+        self.on_begin: Callable[[DecodeRequest], object] = lambda _request: None
+        self._lanes = {ModelRole.FINAL: 0, ModelRole.INTERIM: 0 if shared else 1}
+        self._text = text or _describe
+        self._held = held
+        self._decodes = 0
+        self._permits = 0
+        self._changed = asyncio.Condition()
+
+    def lane(self, role: ModelRole) -> int:
+        return self._lanes[role]
+
+    async def decode(self, lane: int, batch: Sequence[DecodeRequest]) -> list[Hypothesis | ModelError]:
+        assert all(self._lanes[request.kind.role] == lane for request in batch)
+        self._decodes += 1
+        code = self.script.get(self._decodes)
+        self.begun.extend(batch)
+        for request in batch:
+            self.on_begin(request)
+        async with self._changed:
+            self._changed.notify_all()
+            await self._changed.wait_for(lambda: not self._held or self._permits)
+            self._permits = max(0, self._permits - 1)
+        if code is ModelErrorCode.CRASHED:
+            raise ModelError(code, "told to crash")
+        if code:
+            return [ModelError(code, "told to fail") for _ in batch]
+        return [Hypothesis(text=self._text(request), model="fake int8", confidence=0.9) for request in batch]
+
+    async def release(self, decodes: int = 1) -> None:
+        """Let so many held decodes end, those to come included."""
+        async with self._changed:
+            self._permits += decodes
+            self._changed.notify_all()
+
+    async def hold(self) -> None:
+        """Let decodes wait for `release` from now on."""
+        async with self._changed:
+            self._held, self._permits = True, 0
+
+    async def let_go(self) -> None:
+        """Hold nothing any more."""
+        async with self._changed:
+            self._held = False
+            self._changed.notify_all()
+
+    async def wait_begun(self, requests: int) -> None:
+        """Wait until so many requests have come to be decoded, all in all."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: len(self.begun) >= requests)
+
+
+def _describe(request: DecodeRequest) -> str:
+    return f"utterance of {request.audio_ms} ms"
+
+
+STAND_IN = "tests.fakes:StandInModel"
+"""The loader to give to ModelProcess."""
+
+
+class StandInModel:
+    """A model for the real model process. Its weights' name and a request's `initial_prompt` tell it what to do."""
+
+    _loads = 0
+    _meeting = threading.Barrier(2)
+
+    def __init__(self, weights: Weights, settings: Models) -> None:
+        match weights.name:
+            case "unloadable":
+                raise ModelLoadError("these weights cannot be loaded; take others")
+            case "mistaken":
+                raise KeyError("a mistake in the loader")
+            case "deadly":
+                os._exit(7)
+            case "endless":
+                threading.Event().wait()
+            case "flaky":
+                _fail_if_told(weights.directory / "failures")
+        self.name = f"{weights.name} {settings.compute_type}"
+        self.compute_type = settings.compute_type
+        self.device = settings.device
+        self._warm = False
+        self._load = StandInModel._loads = StandInModel._loads + 1
+
+    def warm_up(self) -> None:
+        self._warm = True
+
+    def decode(self, request: DecodeRequest) -> Hypothesis:
+        """Answer with what arrived, so that a test can see that all of it did."""
+        assert self._warm
+        match request.options.initial_prompt:
+            case "raise":
+                raise ValueError("told to")
+            case "die":
+                os._exit(7)
+            case "meet":  # both lanes at once, or never
+                self._meeting.wait(timeout=20)
+            case "hold":  # until somebody has opened the FIFO for writing and closed it
+                Path(request.options.hotwords or "").read_bytes()
+            case "garble":  # what the pipe cannot carry
+                return Hypothesis(text="\ud800", model=self.name)
+        text = f"load {self._load}, {request.audio_ms} ms, crc {zlib.crc32(request.audio):08x}"
+        return Hypothesis(text=text, model=self.name)
+
+
+def _fail_if_told(failures: Path) -> None:
+    """Fail as often as the file says; each process counts it down by one."""
+    left = int(failures.read_text())
+    if left:
+        failures.write_text(str(left - 1))
+        raise ModelLoadError("flaky")
