@@ -1,0 +1,260 @@
+"""Runs the policy: requests wait here, lanes take them to the engine, and every future comes to an end."""
+
+from __future__ import annotations
+
+import asyncio
+from itertools import count
+from typing import TYPE_CHECKING
+
+import msgspec
+import structlog
+
+from asr.policy import Waiting, choose, make_room
+from asr.types import DecodeKind, Hypothesis, ModelError, ModelErrorCode, ModelRole
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from asr.types import DecodeRequest, Engine
+
+log = structlog.get_logger()
+
+
+class Scheduler:
+    """A Decoder that serves all calls with one Engine.
+
+    `run` does the work until `close`. Requests may be queued before, and are refused after. Everything is
+    for one event loop. `clock` is monotonic and in seconds; deadlines are on it.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        clock: Callable[[], float],
+        waiting_audio_seconds: float,
+        batch_size: int = 1,
+    ) -> None:
+        self._engine = engine
+        self._clock = clock
+        self._limit_ms = waiting_audio_seconds * 1000
+        self._batch_size = batch_size
+        self._wake = {engine.lane(role): asyncio.Event() for role in ModelRole}
+        self._orders = count()
+        self._waiting: dict[str, _Job] = {}
+        self._interims: dict[str, _Job] = {}
+        """The interim of each stream that waits."""
+        self._running: dict[str, _Job] = {}
+        self._waiting_ms = 0
+        self._served: dict[str, float] = {}
+        self._closed = False
+
+    @property
+    def waiting(self) -> dict[DecodeKind, int]:
+        """Requests that wait, by kind."""
+        kinds = [job.request.kind for job in self._waiting.values()]
+        return {kind: kinds.count(kind) for kind in DecodeKind}
+
+    @property
+    def waiting_audio_seconds(self) -> float:
+        """Audio that waits, of all calls."""
+        return self._waiting_ms / 1000
+
+    def submit(self, request: DecodeRequest) -> asyncio.Future[Hypothesis]:
+        """Queue a request; an interim takes the place of the one of its stream that waits.
+
+        When too much waits, interims are cancelled to make room for a final, and an interim is cancelled at
+        once. Raises ValueError for the id of a request that is still known.
+        """
+        if request.request_id in self._waiting or request.request_id in self._running:
+            raise ValueError(f"request id {request.request_id!r} is in use")
+        job = _Job(Waiting(request=request, since=self._clock(), order=next(self._orders)))
+        if self._closed:
+            job.fail(ModelErrorCode.CLOSED)
+            return job.future
+        if request.kind is DecodeKind.INTERIM:
+            self._drop_waiting_interim(request.stream_key)
+        self._admit(job)
+        return job.future
+
+    def supersede(self, request: DecodeRequest) -> asyncio.Future[Hypothesis]:
+        """Queue a request in the place of its stream's interims, the running one included."""
+        self._drop_waiting_interim(request.stream_key)
+        for job in self._running.values():
+            if job.request.kind is DecodeKind.INTERIM and job.request.stream_key == request.stream_key:
+                self._drop(job)
+        return self.submit(request)
+
+    def cancel(self, request_id: str) -> bool:
+        """Drop a request; True if it was known. A running one runs on, for nobody."""
+        job = self._waiting.get(request_id) or self._running.get(request_id)
+        if job is None or job.future.done():
+            return False
+        self._drop(job)
+        return True
+
+    async def run(self) -> None:
+        """Own the lanes until `close`, and what is being decoded then. Cancelled, it closes at once."""
+        try:
+            async with asyncio.TaskGroup() as lanes:
+                for lane in self._wake:
+                    lanes.create_task(self._serve(lane), name=f"decode lane {lane}")
+        finally:
+            self.close()
+            for job in self._running.values():
+                job.fail(ModelErrorCode.CLOSED)
+            self._running.clear()
+
+    def close(self) -> None:
+        """Fail what waits, take nothing more, and let `run` return after what is being decoded."""
+        self._closed = True
+        for job in list(self._waiting.values()):
+            self._leave(job)
+            job.fail(ModelErrorCode.CLOSED)
+        for wake in self._wake.values():
+            wake.set()
+
+    def _admit(self, job: _Job) -> None:
+        if self._waiting_ms + job.request.audio_ms > self._limit_ms:
+            if job.request.kind is DecodeKind.INTERIM:
+                job.future.cancel()
+                return
+            waiting = (each.entry for each in self._waiting.values())
+            gone = make_room(waiting, job.request.audio_ms, self._limit_ms)
+            if gone is None:
+                job.fail(ModelErrorCode.OVERLOADED)
+                return
+            for entry in gone:
+                self._drop(self._waiting[entry.request.request_id])
+        job.future.add_done_callback(lambda _: self._leave(job))
+        self._enter(job)
+
+    def _enter(self, job: _Job) -> None:
+        request = job.request
+        self._waiting[request.request_id] = job
+        self._waiting_ms += request.audio_ms
+        if request.kind is DecodeKind.INTERIM:
+            self._interims[request.stream_key] = job
+        self._set_alarm(job)
+        self._wake[self._engine.lane(request.kind.role)].set()
+
+    def _leave(self, job: _Job) -> None:
+        """Take a job from those that wait, if it is one of them."""
+        request = job.request
+        if self._waiting.get(request.request_id) is job:
+            del self._waiting[request.request_id]
+            self._waiting_ms -= request.audio_ms
+        if self._interims.get(request.stream_key) is job:
+            del self._interims[request.stream_key]
+        if job.alarm:
+            job.alarm.cancel()
+            job.alarm = None
+
+    def _drop(self, job: _Job) -> None:
+        self._leave(job)
+        job.future.cancel()
+
+    def _drop_waiting_interim(self, stream_key: str) -> None:
+        if job := self._interims.get(stream_key):
+            self._drop(job)
+
+    def _set_alarm(self, job: _Job) -> None:
+        """Fail a job when its deadline passes, not only when a lane comes to it."""
+        if job.request.deadline is not None:
+            delay = max(0.0, job.request.deadline - self._clock())
+            job.alarm = asyncio.get_running_loop().call_later(delay, self._alarm, job)
+
+    def _alarm(self, job: _Job) -> None:
+        if job.entry.is_late(self._clock()):
+            self._leave(job)
+            job.fail(ModelErrorCode.DEADLINE)
+        else:  # the loop's clock runs a little ahead of ours
+            self._set_alarm(job)
+
+    async def _serve(self, lane: int) -> None:
+        wake = self._wake[lane]
+        while not self._closed:
+            wake.clear()
+            if batch := self._take(lane):
+                answers = await self._ask(lane, [job.request for job in batch])
+                for job, answer in zip(batch, answers, strict=True):
+                    self._settle(job, answer)
+            else:
+                await wake.wait()
+
+    def _take(self, lane: int) -> list[_Job]:
+        waiting = [
+            job.entry
+            for job in self._waiting.values()
+            if self._engine.lane(job.request.kind.role) == lane and not job.future.done()
+        ]
+        choice = choose(waiting, self._clock(), served=self._served, batch_size=self._batch_size)
+        for entry in choice.late:
+            job = self._waiting[entry.request.request_id]
+            self._leave(job)
+            job.fail(ModelErrorCode.DEADLINE)
+        batch = [self._waiting[entry.request.request_id] for entry in choice.batch]
+        for job in batch:
+            self._leave(job)
+            self._running[job.request.request_id] = job
+        return batch
+
+    async def _ask(self, lane: int, requests: Sequence[DecodeRequest]) -> list[Hypothesis | ModelError]:
+        """Let the engine decode; whatever it raises becomes an answer."""
+        try:
+            answers = await self._engine.decode(lane, requests)
+        except ModelError as error:
+            return [error] * len(requests)
+        except Exception as error:
+            log.exception("decode.failed", lane=lane)
+            return [ModelError(ModelErrorCode.FAILED, f"the engine raised {type(error).__name__}")] * len(requests)
+        return answers
+
+    def _settle(self, job: _Job, answer: Hypothesis | ModelError) -> None:
+        del self._running[job.request.request_id]
+        if job.request.kind is DecodeKind.FINAL:
+            self._remember_turn(job.request.group_key)
+        if job.future.done():
+            return
+        if isinstance(answer, Hypothesis):
+            job.future.set_result(answer)
+        elif answer.code is ModelErrorCode.CRASHED and not job.entry.lost:
+            self._decode_again(job)
+        else:
+            job.fail(answer.code, answer.message)
+
+    def _remember_turn(self, group_key: str) -> None:
+        groups = {job.request.group_key for job in self._waiting.values()}
+        self._served = {group: at for group, at in self._served.items() if group in groups}
+        self._served[group_key] = self._clock()
+
+    def _decode_again(self, job: _Job) -> None:
+        if job.request.kind is DecodeKind.INTERIM and job.request.stream_key in self._interims:
+            job.future.cancel()  # a newer one waits
+        else:
+            job.entry = msgspec.structs.replace(job.entry, lost=True)
+            self._enter(job)
+
+
+_MESSAGES = {
+    ModelErrorCode.OVERLOADED: "more audio waits to be decoded than the limit allows",
+    ModelErrorCode.DEADLINE: "it was not decoded in time",
+    ModelErrorCode.CLOSED: "the gateway shut down before it was decoded",
+}
+
+
+class _Job:
+    """A request on its way."""
+
+    def __init__(self, entry: Waiting) -> None:
+        self.entry = entry
+        self.future: asyncio.Future[Hypothesis] = asyncio.get_running_loop().create_future()
+        self.alarm: asyncio.TimerHandle | None = None
+
+    @property
+    def request(self) -> DecodeRequest:
+        return self.entry.request
+
+    def fail(self, code: ModelErrorCode, message: str | None = None) -> None:
+        if not self.future.done():
+            self.future.set_exception(ModelError(code, message or _MESSAGES[code]))

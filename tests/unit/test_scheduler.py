@@ -1,0 +1,514 @@
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from itertools import count
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from asr.scheduler import Scheduler
+from asr.types import (
+    BYTES_PER_MS,
+    DecodeKind,
+    DecodeRequest,
+    Hypothesis,
+    ModelError,
+    ModelErrorCode,
+)
+from tests.fakes import FakeEngine
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Sequence
+
+numbers = count(1)
+
+
+def asks(
+    kind: DecodeKind, stream: str = "a", *, ms: int = 1000, deadline: float | None = None, group: str | None = None
+) -> DecodeRequest:
+    return DecodeRequest(
+        request_id=f"{kind} {next(numbers)}",
+        stream_key=stream,
+        group_key=group or stream,
+        kind=kind,
+        audio=bytes(ms * BYTES_PER_MS),
+        origin_sample=0,
+        deadline=deadline,
+    )
+
+
+def final(
+    stream: str = "a", *, ms: int = 1000, deadline: float | None = None, group: str | None = None
+) -> DecodeRequest:
+    return asks(DecodeKind.FINAL, stream, ms=ms, deadline=deadline, group=group)
+
+
+def interim(stream: str = "a", *, ms: int = 1000, deadline: float | None = None) -> DecodeRequest:
+    return asks(DecodeKind.INTERIM, stream, ms=ms, deadline=deadline)
+
+
+class Hand:
+    """A clock that is moved by hand."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@contextlib.asynccontextmanager
+async def running(
+    engine: FakeEngine, *, clock: Callable[[], float] | None = None, seconds: float = 60.0, batch_size: int = 1
+) -> AsyncIterator[Scheduler]:
+    scheduler = Scheduler(
+        engine,
+        clock=clock or asyncio.get_running_loop().time,
+        waiting_audio_seconds=seconds,
+        batch_size=batch_size,
+    )
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(scheduler.run())
+        try:
+            yield scheduler
+        finally:
+            scheduler.close()
+            await engine.let_go()
+
+
+async def code_of(future: asyncio.Future[Hypothesis]) -> ModelErrorCode:
+    with pytest.raises(ModelError) as caught:
+        await future
+    return caught.value.code
+
+
+async def test_a_request_is_decoded() -> None:
+    async with running(FakeEngine()) as scheduler:
+        assert (await scheduler.submit(final(ms=1280))).text == "utterance of 1280 ms"
+        assert scheduler.waiting_audio_seconds == 0
+
+
+async def test_finals_go_before_interims_that_waited_longer() -> None:
+    engine = FakeEngine(held=True)
+    async with running(engine) as scheduler:
+        first = scheduler.submit(final("first"))
+        await engine.wait_begun(1)
+        later = [scheduler.submit(interim("b")), scheduler.submit(final("c")), scheduler.submit(final("d"))]
+        assert scheduler.waiting == {DecodeKind.FINAL: 2, DecodeKind.INTERIM: 1}
+        await engine.let_go()
+        await asyncio.gather(first, *later)
+        assert [request.stream_key for request in engine.begun] == ["first", "c", "d", "b"]
+
+
+async def test_a_call_with_many_finals_takes_turns() -> None:
+    engine = FakeEngine(held=True)
+    async with running(engine) as scheduler:
+        many = [scheduler.submit(final("many")) for _ in range(3)]
+        await engine.wait_begun(1)
+        one = scheduler.submit(final("one"))
+        await engine.let_go()
+        await asyncio.gather(*many, one)
+        assert [request.stream_key for request in engine.begun] == ["many", "one", "many", "many"]
+
+
+async def test_two_models_decode_at_once() -> None:
+    engine = FakeEngine(shared=False, held=True)
+    async with running(engine) as scheduler:
+        futures = [scheduler.submit(final()), scheduler.submit(interim())]
+        await engine.wait_begun(2)
+        await engine.release(2)
+        await asyncio.gather(*futures)
+
+
+async def test_a_batch_is_decoded_together() -> None:
+    engine = FakeEngine(held=True)
+    async with running(engine, batch_size=3) as scheduler:
+        first = scheduler.submit(final("x"))
+        await engine.wait_begun(1)
+        rest = [scheduler.submit(final(stream, ms=ms)) for stream, ms in (("a", 100), ("b", 200), ("c", 300))]
+        await engine.release(1)
+        await engine.wait_begun(4)  # the three begin without another release
+        await engine.let_go()
+        assert [(await future).text for future in rest] == [f"utterance of {ms} ms" for ms in (100, 200, 300)]
+        await first
+
+
+async def test_a_newer_interim_takes_the_place_of_the_one_that_waits() -> None:
+    engine = FakeEngine(held=True)
+    async with running(engine) as scheduler:
+        busy = scheduler.submit(interim("a"))
+        await engine.wait_begun(1)
+        old, other, new = (scheduler.submit(interim(stream)) for stream in "aba")
+        assert old.cancelled()
+        assert scheduler.waiting[DecodeKind.INTERIM] == 2
+        await engine.let_go()
+        await asyncio.gather(busy, other, new)
+
+
+async def test_supersede_drops_the_streams_interims_waiting_and_running() -> None:
+    engine = FakeEngine(held=True)
+    async with running(engine) as scheduler:
+        runs = scheduler.submit(interim("a"))
+        await engine.wait_begun(1)
+        waits, other = scheduler.submit(interim("a")), scheduler.submit(interim("b"))
+        best = scheduler.supersede(final("a", ms=500))
+        assert runs.cancelled()
+        assert waits.cancelled()
+        await engine.let_go()
+        assert (await best).text == "utterance of 500 ms"
+        await other
+
+
+async def test_supersede_leaves_finals_alone() -> None:
+    engine = FakeEngine(held=True)
+    async with running(engine) as scheduler:
+        runs = scheduler.submit(final("a"))
+        await engine.wait_begun(1)
+        waits = scheduler.submit(final("a"))
+        best = scheduler.supersede(final("a"))
+        await engine.let_go()
+        await asyncio.gather(runs, waits, best)
+
+
+async def test_cancel_waiting_and_running() -> None:
+    engine = FakeEngine(held=True)
+    async with running(engine) as scheduler:
+        first, second = final(), final()
+        runs, waits = scheduler.submit(first), scheduler.submit(second)
+        await engine.wait_begun(1)
+        assert scheduler.cancel(second.request_id)
+        assert scheduler.cancel(first.request_id)
+        assert not scheduler.cancel(first.request_id)
+        assert not scheduler.cancel("unknown")
+        assert runs.cancelled()
+        assert waits.cancelled()
+        assert scheduler.waiting_audio_seconds == 0
+        await engine.let_go()
+        await scheduler.submit(final("next"))
+        assert [request.stream_key for request in engine.begun] == ["a", "next"]
+
+
+async def test_a_caller_who_cancels_the_future_cancels_the_request() -> None:
+    engine = FakeEngine(held=True)
+    async with running(engine) as scheduler:
+        runs, waits, last = (scheduler.submit(final(stream)) for stream in "abc")
+        await engine.wait_begun(1)
+        runs.cancel()
+        waits.cancel()
+        await asyncio.wait([waits])
+        await asyncio.sleep(0)  # the turn of the loop in which futures call back
+        assert scheduler.waiting_audio_seconds == 1
+        await engine.let_go()
+        await last
+        assert [request.stream_key for request in engine.begun] == ["a", "c"]
+
+
+async def test_a_future_cancelled_just_before_the_lane_comes_is_never_decoded() -> None:
+    engine = FakeEngine()
+    async with running(engine) as scheduler:
+        first, gone, last = (scheduler.submit(final(stream)) for stream in "abc")
+        engine.on_begin = lambda _request: gone.cancel()  # the lane goes on before the loop can tell of it
+        await asyncio.gather(first, last)
+        assert [request.stream_key for request in engine.begun] == ["a", "c"]
+
+
+async def test_a_deadline_that_passes_while_waiting() -> None:
+    engine = FakeEngine(held=True)
+    loop = asyncio.get_running_loop()
+    async with running(engine) as scheduler:
+        busy = scheduler.submit(final())
+        await engine.wait_begun(1)
+        late = scheduler.submit(final(deadline=loop.time() + 0.02))
+        assert await code_of(late) is ModelErrorCode.DEADLINE
+        assert scheduler.waiting[DecodeKind.FINAL] == 0
+        await engine.release()
+        await busy
+
+
+async def test_a_deadline_found_passed_when_the_lane_comes_to_it() -> None:
+    engine, clock = FakeEngine(held=True), Hand()
+    async with running(engine, clock=clock) as scheduler:
+        busy = scheduler.submit(final())
+        await engine.wait_begun(1)
+        late, good = scheduler.submit(final(deadline=5.0)), scheduler.submit(final(deadline=5.001))
+        clock.now = 5.0
+        await engine.let_go()
+        assert await code_of(late) is ModelErrorCode.DEADLINE
+        await asyncio.gather(busy, good)
+
+
+async def test_a_deadline_does_not_touch_what_is_being_decoded() -> None:
+    engine, clock = FakeEngine(held=True), Hand()
+    async with running(engine, clock=clock) as scheduler:
+        busy = scheduler.submit(final(deadline=0.01))
+        await engine.wait_begun(1)
+        clock.now = 9.0
+        other = scheduler.submit(final(deadline=9.01))
+        clock.now = 9.02
+        assert await code_of(other) is ModelErrorCode.DEADLINE  # its alarm, so the loop has been past the first's
+        await engine.release()
+        await busy
+
+
+async def test_too_much_audio_is_refused_after_interims_gave_way() -> None:
+    engine = FakeEngine(held=True)
+    async with running(engine, seconds=3.0) as scheduler:
+        busy = scheduler.submit(final())
+        await engine.wait_begun(1)
+        kept, shed = scheduler.submit(final("b")), scheduler.submit(interim("c", ms=2000))
+        third = scheduler.submit(final("d", ms=2000))
+        assert shed.cancelled()
+        assert scheduler.waiting_audio_seconds == 3
+        refused = scheduler.submit(final("e", ms=1))
+        assert refused.done()
+        assert await code_of(refused) is ModelErrorCode.OVERLOADED
+        assert scheduler.submit(interim("f", ms=1)).cancelled()
+        await engine.let_go()
+        await asyncio.gather(busy, kept, third)
+
+
+async def test_a_final_that_cannot_fit_costs_no_interim() -> None:
+    engine = FakeEngine(held=True)
+    async with running(engine, seconds=3.0) as scheduler:
+        busy = scheduler.submit(final())
+        await engine.wait_begun(1)
+        kept = scheduler.submit(interim("b"))
+        assert await code_of(scheduler.submit(final("c", ms=3001))) is ModelErrorCode.OVERLOADED
+        await engine.let_go()
+        await asyncio.gather(busy, kept)
+
+
+async def test_what_was_lost_in_a_crash_is_decoded_again_first() -> None:
+    engine = FakeEngine(held=True, script={1: ModelErrorCode.CRASHED})
+    async with running(engine) as scheduler:
+        lost = scheduler.submit(final("lost"))
+        await engine.wait_begun(1)
+        others = [scheduler.submit(final("b")), scheduler.submit(interim("c"))]
+        await engine.let_go()
+        assert (await lost).text == "utterance of 1000 ms"
+        await asyncio.gather(*others)
+        assert [request.stream_key for request in engine.begun] == ["lost", "lost", "b", "c"]
+
+
+async def test_what_was_lost_twice_fails() -> None:
+    engine = FakeEngine(script={1: ModelErrorCode.CRASHED, 2: ModelErrorCode.CRASHED})
+    async with running(engine) as scheduler:
+        lost, good = scheduler.submit(final("a")), scheduler.submit(final("b"))
+        assert await code_of(lost) is ModelErrorCode.CRASHED
+        await good
+
+
+async def test_a_lost_interim_gives_way_to_a_newer_one() -> None:
+    engine = FakeEngine(held=True, script={1: ModelErrorCode.CRASHED})
+    async with running(engine) as scheduler:
+        lost = scheduler.submit(interim("a"))
+        await engine.wait_begun(1)
+        newer = scheduler.submit(interim("a", ms=2000))
+        await engine.let_go()
+        assert (await newer).text == "utterance of 2000 ms"
+        assert lost.cancelled()
+        assert len(engine.begun) == 2
+
+
+async def test_a_failed_decode_fails_its_request_only() -> None:
+    async with running(FakeEngine(script={1: ModelErrorCode.FAILED})) as scheduler:
+        bad, good = scheduler.submit(final("a")), scheduler.submit(final("b"))
+        assert await code_of(bad) is ModelErrorCode.FAILED
+        assert (await good).text == "utterance of 1000 ms"
+
+
+class Broken(FakeEngine):
+    """Raises what no engine should."""
+
+    async def decode(self, lane: int, batch: Sequence[DecodeRequest]) -> list[Hypothesis | ModelError]:
+        if batch[0].stream_key == "bad":
+            raise LookupError(lane)
+        return await super().decode(lane, batch)
+
+
+async def test_an_engine_with_a_mistake_stops_nobody() -> None:
+    async with running(Broken()) as scheduler:
+        bad, good = scheduler.submit(final("bad")), scheduler.submit(final("b"))
+        assert await code_of(bad) is ModelErrorCode.FAILED
+        await good
+
+
+async def test_close_fails_what_waits_and_lets_the_running_one_end() -> None:
+    engine = FakeEngine(held=True)
+    async with running(engine) as scheduler:
+        runs, waits = scheduler.submit(final("a")), scheduler.submit(final("b"))
+        await engine.wait_begun(1)
+        scheduler.close()
+        assert await code_of(waits) is ModelErrorCode.CLOSED
+        assert await code_of(scheduler.submit(final("c"))) is ModelErrorCode.CLOSED
+        await engine.let_go()
+        await runs
+
+
+async def test_closed_during_a_crash() -> None:
+    engine = FakeEngine(held=True, script={1: ModelErrorCode.CRASHED})
+    async with running(engine) as scheduler:
+        runs = scheduler.submit(final())
+        await engine.wait_begun(1)
+        scheduler.close()
+        await engine.let_go()
+        assert await code_of(runs) is ModelErrorCode.CLOSED
+
+
+async def test_cancelling_run_leaves_no_future_behind() -> None:
+    engine = FakeEngine(held=True)
+    scheduler = Scheduler(engine, clock=Hand(), waiting_audio_seconds=60.0)
+    async with asyncio.TaskGroup() as tasks:
+        run = tasks.create_task(scheduler.run())
+        runs, waits = scheduler.submit(final("a")), scheduler.submit(final("b"))
+        await engine.wait_begun(1)
+        run.cancel()
+    assert await code_of(runs) is ModelErrorCode.CLOSED
+    assert await code_of(waits) is ModelErrorCode.CLOSED
+
+
+async def test_what_came_before_run_is_served_by_it() -> None:
+    engine = FakeEngine()
+    scheduler = Scheduler(engine, clock=Hand(), waiting_audio_seconds=60.0)
+    early = scheduler.submit(final())
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(scheduler.run())
+        await early
+        scheduler.close()
+
+
+async def test_an_id_in_use_is_refused() -> None:
+    async with running(FakeEngine(held=True)) as scheduler:
+        request = final()
+        future = scheduler.submit(request)
+        with pytest.raises(ValueError, match="in use"):
+            scheduler.submit(request)
+        future.cancel()
+
+
+class Trial:
+    """One random schedule, and what must hold at every step of it."""
+
+    LIMIT_MS = 6000
+
+    def __init__(self, *, shared: bool, script: dict[int, ModelErrorCode], batch_size: int) -> None:
+        self.clock = Hand()
+        self.engine = FakeEngine(shared=shared, held=True, script=script)
+        self.engine.on_begin = self._begins
+        self.batch_size = batch_size
+        self.scheduler = Scheduler(
+            self.engine,
+            clock=self.clock,
+            waiting_audio_seconds=self.LIMIT_MS / 1000,
+            batch_size=batch_size,
+        )
+        self.futures: dict[str, asyncio.Future[Hypothesis]] = {}
+        self.requests: dict[str, DecodeRequest] = {}
+        self.dropped: set[str] = set()
+        self.overtaken: list[str] = []
+        """Interims that were decoded although a final waited for the same lane."""
+
+    def _begins(self, request: DecodeRequest) -> None:
+        same_lane = self.engine.lane(DecodeKind.FINAL.role) == self.engine.lane(request.kind.role)
+        waiting_finals = [job for job in self.scheduler._waiting.values() if job.request.kind is DecodeKind.FINAL]
+        if same_lane and request.kind is DecodeKind.INTERIM and waiting_finals:
+            self.overtaken.append(request.request_id)
+
+    async def act(self, action: tuple[str, str, int]) -> None:
+        what, stream, number = action
+        match what:
+            case "final" | "interim" | "supersede":
+                kind = DecodeKind.INTERIM if what == "interim" else DecodeKind.FINAL
+                deadline = self.clock.now + number if number % 3 == 0 else None
+                request = asks(kind, stream, ms=number * 300, deadline=deadline, group=stream[0])
+                self.requests[request.request_id] = request
+                submit = self.scheduler.supersede if what == "supersede" else self.scheduler.submit
+                self.futures[request.request_id] = submit(request)
+            case "cancel" | "abandon" if self.futures:
+                request_id = list(self.futures)[number % len(self.futures)]
+                if what == "cancel":
+                    self.scheduler.cancel(request_id)
+                else:
+                    self.futures[request_id].cancel()
+                self.dropped.add(request_id)
+            case "release":
+                await self.engine.release(number % 3)
+            case "wait":
+                self.clock.now += number
+        self._check()
+        for _ in range(number):
+            await asyncio.sleep(0)
+            self._check()
+
+    def _check(self) -> None:
+        jobs = list(self.scheduler._waiting.values())
+        assert self.scheduler.waiting_audio_seconds * 1000 == sum(job.request.audio_ms for job in jobs)
+        retried = sum(job.request.audio_ms for job in jobs if job.entry.lost)
+        assert self.scheduler.waiting_audio_seconds * 1000 - retried <= self.LIMIT_MS
+        interims = [job.request.stream_key for job in jobs if job.request.kind is DecodeKind.INTERIM]
+        assert len(interims) == len(set(interims))
+        known = {*self.scheduler._waiting, *self.scheduler._running}
+        assert {key for key, future in self.futures.items() if not future.done()} <= known
+
+    def check_end(self, *, closed: bool) -> None:
+        assert not self.overtaken
+        assert not self.scheduler._waiting
+        assert not self.scheduler._running
+        for request_id, future in self.futures.items():
+            request = self.requests[request_id]
+            assert future.done()
+            if future.cancelled():
+                assert request.kind is DecodeKind.INTERIM or request_id in self.dropped
+            elif error := future.exception():
+                assert isinstance(error, ModelError)
+                assert closed or error.code is not ModelErrorCode.CLOSED
+                assert error.code is not ModelErrorCode.DEADLINE or request.deadline is not None
+            else:
+                assert future.result().text == f"utterance of {request.audio_ms} ms"
+                begun = [each for each in self.engine.begun if each.request_id == request_id]
+                assert 1 <= len(begun) <= 2
+
+
+ACTIONS = st.lists(
+    st.tuples(
+        st.sampled_from(
+            ["final", "final", "interim", "interim", "supersede", "cancel", "abandon", "release", "release", "wait"]
+        ),
+        st.sampled_from(["a1", "a2", "b1", "c1"]),
+        st.integers(1, 8),
+    ),
+    max_size=40,
+)
+SCRIPT = st.dictionaries(
+    st.integers(1, 12), st.sampled_from([ModelErrorCode.CRASHED, ModelErrorCode.FAILED]), max_size=6
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(ACTIONS, SCRIPT, st.booleans(), st.booleans(), st.integers(1, 3))
+def test_random_schedules(
+    actions: list[tuple[str, str, int]],
+    script: dict[int, ModelErrorCode],
+    shared: bool,
+    close_early: bool,
+    batch_size: int,
+) -> None:
+    async def schedule() -> None:
+        trial = Trial(shared=shared, script=script, batch_size=batch_size)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(trial.scheduler.run())
+            for action in actions:
+                await trial.act(action)
+            if close_early:
+                trial.scheduler.close()
+            await trial.engine.let_go()
+            if trial.futures:
+                await asyncio.wait(trial.futures.values())
+            trial.scheduler.close()
+        trial.check_end(closed=close_early)
+
+    with asyncio.Runner(debug=True) as runner:
+        runner.run(schedule())
