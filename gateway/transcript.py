@@ -1,0 +1,139 @@
+"""From what a model heard to what the public is told: hypotheses on the call's clock."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from asr.types import SAMPLE_RATE_HZ, ModelError
+from gateway.events import (
+    ErrorInfo,
+    SegmentInfo,
+    Source,
+    TranscriptFailed,
+    TranscriptFinal,
+    WordInfo,
+    rfc3339,
+)
+
+if TYPE_CHECKING:
+    from adapters.stream import Track
+    from asr.speech import Utterance
+    from asr.types import Hypothesis
+    from config.settings import Transcripts
+
+SAMPLES_PER_MS = SAMPLE_RATE_HZ // 1000
+
+
+class Clock(msgspec.Struct, frozen=True, kw_only=True):
+    """How a call's times relate: its own milliseconds, arrivals, and the wall."""
+
+    zero: float
+    """The call's media zero, on the clock of arrivals."""
+    wall_zero: float
+    """The same moment, in seconds since the epoch."""
+
+    def ms(self, moment: float) -> int:
+        """Put a moment of the clock of arrivals on the call's clock."""
+        return round((moment - self.zero) * 1000)
+
+    def wall(self, at_ms: int) -> str:
+        """Put a time of the call's clock on the wall."""
+        return rfc3339(self.wall_zero + at_ms / 1000)
+
+
+class Spoken(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """An utterance with its place in the call."""
+
+    utterance_id: str
+    track: Track
+    utterance: Utterance
+    offset_ms: int
+    """The track's first sample on the call's clock."""
+
+    @property
+    def start_ms(self) -> int:
+        """Where speech begins on the call's clock."""
+        return self.offset_ms + self.utterance.start_sample // SAMPLES_PER_MS
+
+    @property
+    def end_ms(self) -> int:
+        """Where speech ends on the call's clock."""
+        return self.offset_ms + self.utterance.end_sample // SAMPLES_PER_MS
+
+    @property
+    def audio_ms(self) -> int:
+        """Where the decoded audio begins on the call's clock; a decoder's times count from there."""
+        return self.offset_ms + self.utterance.origin_sample // SAMPLES_PER_MS
+
+
+class Place(msgspec.Struct, frozen=True, kw_only=True):
+    """What an event needs of its call."""
+
+    call_id: str
+    source: Source
+    sequence: int
+
+
+def final(
+    spoken: Spoken, heard: Hypothesis, place: Place, clock: Clock, now: float, wanted: Transcripts
+) -> TranscriptFinal:
+    """Make the event of a decoded utterance."""
+    begins = spoken.audio_ms
+    words = [
+        WordInfo(
+            text=word.text,
+            start_ms=begins + word.start_ms,
+            end_ms=begins + word.end_ms,
+            confidence=word.confidence,
+        )
+        for word in heard.words
+    ]
+    segments = [
+        SegmentInfo(text=each.text, start_ms=begins + each.start_ms, end_ms=begins + each.end_ms)
+        for each in heard.segments
+    ]
+    return TranscriptFinal(
+        call_id=place.call_id,
+        sequence=place.sequence,
+        source=place.source,
+        track=spoken.track.id,
+        role=spoken.track.role,
+        label=spoken.track.label,
+        utterance_id=spoken.utterance_id,
+        start_ms=spoken.start_ms,
+        end_ms=spoken.end_ms,
+        text=heard.text,
+        start_time=clock.wall(spoken.start_ms),
+        end_of_turn=spoken.utterance.end_of_turn,
+        language=heard.language,
+        language_probability=heard.language_probability,
+        confidence=heard.confidence,
+        words=words if wanted.words else None,
+        segments=segments if wanted.segments else None,
+        model=heard.model,
+        latency_ms=latency_ms(spoken, now),
+    )
+
+
+def latency_ms(spoken: Spoken, now: float) -> int:
+    """Tell how long ago the last speech arrived."""
+    return max(0, round((now - spoken.utterance.heard_at) * 1000))
+
+
+def failed(spoken: Spoken, error: ModelError, place: Place) -> TranscriptFailed:
+    """Make the event that names speech of which there is no text."""
+    return TranscriptFailed(
+        call_id=place.call_id,
+        sequence=place.sequence,
+        source=place.source,
+        track=spoken.track.id,
+        role=spoken.track.role,
+        label=spoken.track.label,
+        utterance_id=spoken.utterance_id,
+        start_ms=spoken.start_ms,
+        end_ms=spoken.end_ms,
+        reason=error.code,
+        error=ErrorInfo(code=error.code, message=error.message),
+    )

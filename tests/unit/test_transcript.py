@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from adapters.stream import Track, TrackRole
+from asr.speech import Utterance
+from asr.types import Hypothesis, ModelError, ModelErrorCode, Segment, Word
+from config.settings import Transcripts
+from gateway.events import Source
+from gateway.transcript import Clock, Place, Spoken, failed, final
+
+PLACE = Place(call_id="call", source=Source(kind="audiosocket", listener="main"), sequence=3)
+CLOCK = Clock(zero=100.0, wall_zero=1_700_000_000.0)
+HEARD = Hypothesis(
+    text="Yes, please.",
+    model="base int8",
+    language="en",
+    language_probability=0.9,
+    confidence=0.8,
+    segments=(Segment(text="Yes, please.", start_ms=300, end_ms=900),),
+    words=(
+        Word(text="Yes,", start_ms=300, end_ms=500, confidence=0.9),
+        Word(text="please.", start_ms=550, end_ms=900, confidence=0.7),
+    ),
+)
+
+
+def spoken(*, start_ms: int = 2_300, offset_ms: int = 0, end_of_turn: bool = True) -> Spoken:
+    utterance = Utterance(
+        number=2,
+        audio=bytes(32 * 1_100),
+        origin_sample=(start_ms - 300) * 16,
+        start_sample=start_ms * 16,
+        end_sample=(start_ms + 600) * 16,
+        heard_at=105.0,
+        end_of_turn=end_of_turn,
+    )
+    track = Track(id="inbound", role=TrackRole.INBOUND, label="customer")
+    return Spoken(utterance_id="call_inbound_2", track=track, utterance=utterance, offset_ms=offset_ms)
+
+
+def test_speech_is_placed_on_the_calls_clock_and_on_the_wall() -> None:
+    event = final(spoken(), HEARD, PLACE, CLOCK, 105.75, Transcripts())
+    assert (event.start_ms, event.end_ms) == (2_300, 2_900)
+    assert event.start_time == "2023-11-14T22:13:22.300Z"
+    assert event.latency_ms == 750
+    assert (event.words, event.segments) == (None, None)
+    assert (event.text, event.language, event.confidence) == ("Yes, please.", "en", 0.8)
+
+
+def test_a_track_that_began_later_is_offset() -> None:
+    event = final(spoken(offset_ms=10_000), HEARD, PLACE, CLOCK, 105.0, Transcripts(words=True, segments=True))
+    assert (event.start_ms, event.end_ms) == (12_300, 12_900)
+    assert event.start_time == "2023-11-14T22:13:32.300Z"
+    assert event.words is not None
+    assert event.segments is not None
+    # A decoder counts from the beginning of the audio, which is the pre-roll's.
+    assert [(word.text, word.start_ms, word.end_ms) for word in event.words] == [
+        ("Yes,", 12_300, 12_500),
+        ("please.", 12_550, 12_900),
+    ]
+    assert [(segment.start_ms, segment.end_ms) for segment in event.segments] == [(12_300, 12_900)]
+
+
+@pytest.mark.parametrize("end_of_turn", [True, False])
+def test_a_cut_is_no_end_of_turn(end_of_turn: bool) -> None:
+    event = final(spoken(end_of_turn=end_of_turn), HEARD, PLACE, CLOCK, 105.0, Transcripts())
+    assert event.end_of_turn is end_of_turn
+
+
+def test_a_failure_names_the_span_and_the_reason() -> None:
+    event = failed(spoken(), ModelError(ModelErrorCode.OVERLOADED, "too much waits"), PLACE)
+    assert (event.start_ms, event.end_ms, event.utterance_id) == (2_300, 2_900, "call_inbound_2")
+    assert (event.reason, event.error.code, event.error.message) == ("overloaded", "overloaded", "too much waits")
+
+
+@given(st.floats(0, 1e6), st.floats(0, 86_400))
+def test_moments_and_milliseconds_agree(zero: float, later: float) -> None:
+    clock = Clock(zero=zero, wall_zero=0.0)
+    assert clock.ms(zero + later) == pytest.approx(later * 1000, abs=0.6)
