@@ -1,0 +1,1 @@
+"""From a stored event to a receiver: the event store, signatures, retries and the sender."""
