@@ -1,0 +1,234 @@
+"""`linescribe receive`: a receiver of webhooks that shows what arrives."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import secrets
+import signal
+import time
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+import msgspec
+from rich.console import Console
+from rich.text import Text
+
+from config.checks import SECRET_PREFIX, decode_webhook_secret, is_loopback
+from config.secret import Secret
+from gateway.receiver import NO_CONTENT, Received, Receiver
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+EVERY_ADDRESS = {"0.0.0.0", "::", ""}  # noqa: S104  to tell a wildcard, not to bind to one
+SECRET_BYTES = 32
+SERVICE_UNAVAILABLE = 503
+
+HELP = """Receive webhooks and show them, one line per event.
+
+For trying a gateway out: signatures are checked as a receiver of your own should check them, and an event
+that is sent again is shown once.
+
+\b
+  linescribe receive                  show events; prints a secret and the settings to paste
+  linescribe receive --json | jq .    for programs: one JSON object per event, nothing else
+
+To receive with a secret of your own:
+
+\b
+  export LINESCRIBE_RECEIVE_SECRET=whsec_$(openssl rand -base64 32)
+  linescribe receive --port 9900
+
+Ctrl-C ends it. A gateway keeps what it cannot deliver and tries again: after 5 seconds, 5 minutes and so on
+(delivery.retry_seconds), and at once when it is started anew.
+"""
+
+
+@click.command(help=HELP)
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=9900,
+    show_default=True,
+    help="Port to listen on; 0 takes any that is free.",
+)
+@click.option(
+    "--secret",
+    envvar="LINESCRIBE_RECEIVE_SECRET",
+    show_envvar=True,
+    help="The endpoint's secret, whsec_... Better given by the environment: others on this machine can read"
+    " a command line. Without one, a secret is made and shown.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print each event as one line of JSON.")
+def receive(host: str, port: int, secret: str | None, as_json: bool) -> None:
+    """Receive webhooks and show them (the help text stands in HELP)."""
+    chosen = secret or _make_secret()
+    try:
+        key = decode_webhook_secret(Secret(chosen))
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--secret") from error
+    show = _print_json if as_json else _line_printer(Console(highlight=False, soft_wrap=True))
+
+    def announce(actual_port: int) -> None:
+        url = receiver_url(host, actual_port)
+        click.echo(f"Listening on {url} - Ctrl-C ends.", err=True)
+        if not secret:
+            click.echo(settings_to_paste(url, chosen), err=True)
+
+    try:
+        asyncio.run(_serve(key, host, port, show, announce))
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):
+            raise  # click ends quietly when the reader of our output has gone
+        raise click.ClickException(f"Cannot listen on {host} port {port}: {error.strerror or error}") from error
+
+
+def receiver_url(host: str, port: int) -> str:
+    """Name the receiver as a gateway on this machine would."""
+    name = "127.0.0.1" if host in EVERY_ADDRESS else host
+    return f"http://[{name}]:{port}/" if ":" in name else f"http://{name}:{port}/"
+
+
+def settings_to_paste(url: str, secret: str) -> str:
+    """Write the settings that send a gateway's events here: as a file's lines and as a variable."""
+    host = url.removeprefix("http://").rpartition(":")[0].strip("[]")
+    fields = {"name": "receive", "url": f'"{url}"', "secrets": f'["{secret}"]'}
+    if not is_loopback(host):
+        fields["allow_plain_http"] = "true"
+    lines = "\n".join(f"      {key}: {value}" for key, value in fields.items())
+    inline = ", ".join(f"{key}: {value}" for key, value in fields.items())
+    return (
+        "\nTo send a gateway's events here, put this into its settings file (the secret is this run's; keep one with"
+        " --secret):\n\n"
+        f"delivery:\n  endpoints:\n    -\n{lines}\n\n"
+        "or this into its environment:\n\n"
+        f"export LINESCRIBE_DELIVERY__ENDPOINTS='[{{{inline}}}]'\n"
+    )
+
+
+def format_event(event: Received) -> Text:
+    """Put an event on one line: when, which call, who, and what happened. Any `data` will do."""
+    data = event.data
+    who = _field(data, "label") or _field(data, "role") or _field(data, "track")
+    line = Text(f"{_local_time(event)}  ", style="dim")
+    # The end of a UUIDv7 is random; its beginning is shared by calls of the same minute.
+    line.append(f"{_field(data, 'call_id')[-8:]:8}  ", style="cyan")
+    line.append(f"{who:10.10}  ", style="bold")
+    line.append(f"{_span(data):19}  ")
+    line.append(*_happening(event.type, data))
+    return line
+
+
+async def _serve(
+    key: bytes, host: str, port: int, show: Callable[[Received], None], announce: Callable[[int], None]
+) -> None:
+    """Receive until a signal. Raises OSError when it cannot listen, or cannot show an event."""
+    loop = asyncio.get_running_loop()
+    ended: asyncio.Future[None] = loop.create_future()
+
+    def end(error: OSError | None = None) -> None:
+        if not ended.done():
+            ended.set_exception(error) if error else ended.set_result(None)
+
+    def answer(event: Received) -> int:
+        """Take only what could be shown: the gateway keeps the rest for later."""
+        try:
+            show(event)
+        except OSError as error:
+            end(error)
+            return SERVICE_UNAVAILABLE
+        return NO_CONTENT
+
+    clock = time.time  # noqa: TID251  a command names its clock
+    receiver = Receiver([key], clock=clock, on_event=lambda _event: None, answer=answer, on_refused=_complain)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, end)
+    announce(await receiver.start(host, port))
+    try:
+        await ended
+    finally:
+        await receiver.stop()
+
+
+def _complain(reason: str) -> None:
+    click.echo(f"Refused a request: {reason}. Has the gateway this receiver's secret?", err=True)
+
+
+def _make_secret() -> str:
+    return SECRET_PREFIX + base64.b64encode(secrets.token_bytes(SECRET_BYTES)).decode()
+
+
+def _print_json(event: Received) -> None:
+    body = {"type": event.type, "timestamp": event.timestamp, "data": event.data}
+    click.echo(msgspec.json.encode(body))
+
+
+def _line_printer(console: Console) -> Callable[[Received], None]:
+    def show(event: Received) -> None:
+        console.print(format_event(event))
+        console.file.flush()
+
+    return show
+
+
+def _field(data: dict[str, Any], name: str) -> str:
+    value = data.get(name)
+    return "" if value is None else _printable(str(value))
+
+
+def _printable(text: str) -> str:
+    """Take out what could steer a terminal; the words of a caller are nobody's commands."""
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+
+
+def _local_time(event: Received) -> str:
+    try:
+        moment = datetime.fromisoformat(event.timestamp).astimezone()
+    except (ValueError, OverflowError):
+        moment = datetime.fromtimestamp(event.received_at).astimezone()
+    return f"{moment:%H:%M:%S}"
+
+
+def _span(data: dict[str, Any]) -> str:
+    start, end = data.get("start_ms"), data.get("end_ms")
+    if not isinstance(start, int) or not isinstance(end, int):
+        return ""
+    return f"{_clock_text(start)}-{_clock_text(end)}"
+
+
+def _clock_text(milliseconds: int) -> str:
+    minutes, rest = divmod(milliseconds, 60_000)
+    return f"{minutes:02}:{rest / 1000:06.3f}"
+
+
+def _happening(kind: str, data: dict[str, Any]) -> tuple[str, str]:
+    """Say what happened, and in which style."""
+    match kind:
+        case "transcript.final":
+            return _field(data, "text"), ""
+        case "transcript.interim":
+            return _field(data, "text"), "dim italic"
+        case "transcript.failed":
+            return f"no text: {_field(data, 'reason')}", "red"
+        case "call.digit":
+            return f"pressed {_field(data, 'digit')}", "magenta"
+        case "call.ended":
+            return f"call ended: {_field(data, 'reason')}; {_counts(data)}", "green"
+        case _:
+            return f"{_printable(kind)}{_origin(data)}", "green"
+
+
+def _counts(data: dict[str, Any]) -> str:
+    counts = f"utterances {_field(data, 'utterances')}, failed {_field(data, 'failed')}"
+    duration = data.get("duration_ms")
+    return f"{_clock_text(duration)}, {counts}" if isinstance(duration, int) else counts
+
+
+def _origin(data: dict[str, Any]) -> str:
+    source = data.get("source")
+    if not isinstance(source, dict):
+        return ""
+    return f" from {_field(source, 'listener')} {_field(source, 'call_id')}".rstrip()
