@@ -1,0 +1,139 @@
+"""A call's public record: each event made, given its sequence, and committed before the next one."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from gateway import transcript
+from gateway.events import CallEnded, CallStarted, DigitEvent, ErrorInfo, Event, Source, TrackStarted, store
+from gateway.transcript import Clock, Place, Spoken
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    import structlog
+
+    from adapters.stream import StreamEnd, Track
+    from asr.types import Decoder, Hypothesis, ModelError
+    from config.settings import Settings
+    from gateway.events import StoredEvent
+    from gateway.tracks import CallTrack
+
+
+class Means(msgspec.Struct, frozen=True, kw_only=True):
+    """What every call of the gateway shares."""
+
+    settings: Settings
+    decoder: Decoder
+    publish: Callable[[StoredEvent], Awaitable[None]]
+    """Returns once the event is committed."""
+    clock: Callable[[], float]
+    wall: Callable[[], float]
+
+
+class CallRecord:
+    """One call's events, one at a time, so that sequences have no gap.
+
+    Every method returns once its event is committed, and raises what the store raises.
+    """
+
+    def __init__(
+        self,
+        call_id: str,
+        source: Source,
+        parameters: Mapping[str, str],
+        *,
+        clock: Clock,
+        means: Means,
+        log: structlog.stdlib.BoundLogger,
+    ) -> None:
+        self._call_id = call_id
+        self._source = source
+        self._parameters = dict(parameters)
+        self._clock = clock
+        self._means = means
+        self._log = log
+        self._committing = asyncio.Lock()
+        self._sequence = 0
+        self._failed = 0
+        self._suppressed: dict[str, int] = {}
+
+    async def started(self) -> None:
+        """Publish `call.started`."""
+        await self._publish(lambda place: CallStarted(**_fields(place), parameters=self._parameters))
+
+    async def track_started(self, track: Track) -> None:
+        """Publish `track.started`."""
+        await self._publish(
+            lambda place: TrackStarted(**_fields(place), track=track.id, role=track.role, label=track.label)
+        )
+
+    async def digit(self, track: Track, digit: str, at_ms: int) -> None:
+        """Publish `call.digit`."""
+        await self._publish(
+            lambda place: DigitEvent(
+                **_fields(place), track=track.id, role=track.role, label=track.label, digit=digit, at_ms=at_ms
+            )
+        )
+
+    async def final(self, spoken: Spoken, heard: Hypothesis) -> None:
+        """Publish `transcript.final`, or count an utterance in which the model heard no words."""
+        if not heard.text:
+            self._suppressed["empty"] = self._suppressed.get("empty", 0) + 1
+            self._log.info("utterance without words", utterance_id=spoken.utterance_id)
+            return
+        now, wanted = self._means.clock(), self._means.settings.transcripts
+        await self._publish(lambda place: transcript.final(spoken, heard, place, self._clock, now, wanted))
+        words = {"text": heard.text} if self._means.settings.log.transcripts else {}
+        self._log.info(
+            "final",
+            utterance_id=spoken.utterance_id,
+            start_ms=spoken.start_ms,
+            end_ms=spoken.end_ms,
+            latency_ms=transcript.latency_ms(spoken, now),
+            **words,
+        )
+
+    async def failed(self, spoken: Spoken, error: ModelError) -> None:
+        """Publish `transcript.failed`."""
+        self._failed += 1
+        self._log.error("utterance not decoded", utterance_id=spoken.utterance_id, code=error.code, error=str(error))
+        await self._publish(lambda place: transcript.failed(spoken, error, place))
+
+    async def ended(
+        self, reason: StreamEnd, error: str | None, ended_at: float, tracks: Mapping[str, CallTrack]
+    ) -> None:
+        """Publish `call.ended`; nothing may follow it."""
+        await self._publish(
+            lambda place: CallEnded(
+                **_fields(place),
+                parameters=self._parameters,
+                reason=reason,
+                error=ErrorInfo(code=reason, message=error) if error else None,
+                duration_ms=self._clock.ms(ended_at),
+                audio_ms={name: track.media.audio_ms for name, track in tracks.items()},
+                gap_ms={name: track.media.gap_ms for name, track in tracks.items()},
+                utterances=sum(track.speech.utterances for track in tracks.values()),
+                interims_shed=0,
+                failed=self._failed,
+                suppressed=self._suppressed,
+                last_sequence=place.sequence,
+            )
+        )
+        self._log.info("call ended", reason=reason, events=self._sequence, failed=self._failed)
+
+    async def _publish(self, make: Callable[[Place], Event]) -> None:
+        async with self._committing:
+            self._sequence += 1
+            event = make(Place(call_id=self._call_id, source=self._source, sequence=self._sequence))
+            try:
+                await self._means.publish(store(event, self._means.wall()))
+            except Exception:  # not when cancelled: then it may be committed all the same
+                self._sequence -= 1
+                raise
+
+
+_fields = msgspec.structs.asdict

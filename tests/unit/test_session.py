@@ -1,0 +1,329 @@
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from adapters.stream import (
+    AudioFormat,
+    AudioFrame,
+    DigitPressed,
+    Encoding,
+    Flush,
+    StreamEnd,
+    StreamEnded,
+    StreamEvent,
+    StreamMessage,
+    StreamOffer,
+    StreamStarted,
+    Track,
+    TrackRole,
+)
+from asr.scheduler import Scheduler
+from asr.types import DecodeRequest, ModelErrorCode
+from config.settings import Calls, Settings
+from gateway.record import Means
+from gateway.session import FOUND_LIMIT, CallSession
+from gateway.tracks import CallTrack
+from tests.fakes import FakeEngine
+from tests.sound import prompt
+
+if TYPE_CHECKING:
+    from gateway.events import StoredEvent
+
+SPEECH = prompt("conf-onlyperson")
+SLIN = AudioFormat(Encoding.L16, 8_000)
+INBOUND = Track(id="inbound", role=TrackRole.INBOUND, label="customer")
+OUTBOUND = Track(id="outbound", role=TrackRole.OUTBOUND)
+
+
+class World:
+    """One session with a clock that the test moves, and a store that is a list."""
+
+    def __init__(self, engine: FakeEngine | None = None, *, tracks: tuple[Track, ...] = (INBOUND,)) -> None:
+        self.now = 50.0
+        self.engine = engine or FakeEngine()
+        self.stored: list[StoredEvent] = []
+        self.store_open = asyncio.Event()
+        self.store_open.set()
+        self.closed = False
+        self.broken = False
+        self.scheduler = Scheduler(self.engine, clock=lambda: self.now, waiting_audio_seconds=600)
+        means = Means(
+            settings=Settings(calls=Calls(linger_seconds=1.0, finish_seconds=0.2)),
+            decoder=self.scheduler,
+            publish=self._publish,
+            clock=lambda: self.now,
+            wall=lambda: 1_700_000_000 + self.now,
+        )
+        self.started = StreamStarted(
+            stream_id="s", external_call_id="c", tracks=tracks, parameters={"queue": "support"}
+        )
+        offer = StreamOffer(kind="test", listener="port", address="192.0.2.1:5", started=self.started)
+        self.session = CallSession("call", offer, self, means, self.now)
+
+    async def _publish(self, event: StoredEvent) -> None:
+        await self.store_open.wait()
+        if self.broken:
+            raise RuntimeError("the store is broken")
+        self.stored.append(event)
+
+    def close(self) -> None:
+        self.closed = True
+
+    def say(self, pcm: bytes, track: str = "inbound") -> None:
+        for start in range(0, len(pcm), 320):
+            self.now += 0.02
+            self.session.handle(AudioFrame(track, SLIN, pcm[start : start + 320]), self.now)
+
+    def wait(self, seconds: float) -> None:
+        for _ in range(round(seconds * 10)):
+            self.now += 0.1
+            self.session.tick(self.now)
+
+    async def run(self) -> list[dict[str, Any]]:
+        """Let the call come to its end; give its events."""
+        async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+            serving = group.create_task(self.scheduler.run())
+            await self.session.run()
+            serving.cancel()
+        return self.events
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        bodies = [msgspec.json.decode(event.body) for event in self.stored]
+        return [{"type": body["type"], **body["data"]} for body in bodies]
+
+
+def of(events: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
+    return [event for event in events if event["type"] == kind]
+
+
+async def test_a_call_from_beginning_to_end() -> None:
+    world = World()
+    world.session.handle(world.started, world.now)
+    world.say(SPEECH)
+    world.wait(1.0)
+    world.session.handle(StreamEnded(StreamEnd.HANGUP), world.now)
+    world.wait(1.1)
+    events = await world.run()
+    assert [event["type"] for event in events] == ["call.started", "track.started", "transcript.final", "call.ended"]
+    assert events[0]["parameters"] == events[-1]["parameters"] == {"queue": "support"}
+    assert (events[1]["track"], events[1]["role"], events[1]["label"]) == ("inbound", "inbound", "customer")
+    assert events[2]["start_time"].startswith("2023-11-14T22:14:10")
+    assert events[2]["utterance_id"] == "call_inbound_1"
+    assert events[-1]["duration_ms"] == pytest.approx(len(SPEECH) / 16 + 1000, abs=20)
+
+
+async def test_the_delay_is_told_from_the_arrival_of_the_last_speech() -> None:
+    world = World()
+    world.session.handle(world.started, world.now)
+    world.say(SPEECH)
+    spoken = world.now
+    world.wait(1.0)
+    world.session.end(StreamEnd.ADMIN)
+    world.now = spoken + 2.0
+    (final,) = of(await world.run(), "transcript.final")
+    assert final["latency_ms"] == pytest.approx(2000 + (len(SPEECH) / 16 - final["end_ms"]), abs=40)
+
+
+async def test_a_call_lingers_after_its_last_stream() -> None:
+    world = World()
+    world.session.handle(world.started, world.now)
+    world.session.handle(StreamEnded(StreamEnd.STOPPED), world.now)
+    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+        running = group.create_task(world.run())
+        world.wait(0.9)
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert not running.done()
+        world.wait(0.2)
+    assert world.events[-1]["reason"] == "stopped"
+
+
+async def test_a_flush_gives_what_was_said_so_far_and_the_call_goes_on() -> None:
+    world = World()
+    world.session.handle(world.started, world.now)
+    world.say(SPEECH[: len(SPEECH) // 2])
+    world.session.handle(Flush(), world.now)
+    world.say(SPEECH)
+    world.session.end(StreamEnd.ADMIN)
+    events = await world.run()
+    assert len(of(events, "transcript.final")) == 2
+
+
+async def test_two_tracks_each_have_their_words() -> None:
+    world = World(tracks=(INBOUND, OUTBOUND))
+    world.session.handle(world.started, world.now)
+    world.say(SPEECH, "inbound")
+    world.say(SPEECH, "outbound")
+    world.wait(1.0)
+    world.session.end(StreamEnd.ADMIN)
+    events = await world.run()
+    assert [event["track"] for event in of(events, "track.started")] == ["inbound", "outbound"]
+    first, second = sorted(of(events, "transcript.final"), key=lambda final: final["start_ms"])
+    assert (first["track"], first["label"], second["track"], second["label"]) == (
+        "inbound",
+        "customer",
+        "outbound",
+        None,
+    )
+    assert events[-1]["audio_ms"].keys() == events[-1]["gap_ms"].keys() == {"inbound", "outbound"}
+
+
+async def test_text_from_the_peer_harms_nobody() -> None:
+    world = World()
+    world.session.handle(world.started, world.now)
+    world.session.handle(StreamMessage("hello"), world.now)
+    world.session.end(StreamEnd.ADMIN)
+    assert [event["type"] for event in await world.run()] == ["call.started", "track.started", "call.ended"]
+
+
+async def test_ending_a_call_closes_its_connection_and_is_its_reason() -> None:
+    world = World()
+    world.session.handle(world.started, world.now)
+    world.session.end(StreamEnd.SHUTDOWN)
+    world.session.end(StreamEnd.ADMIN)
+    world.session.handle(StreamEnded(StreamEnd.HANGUP), world.now)
+    assert world.closed
+    assert (await world.run())[-1]["reason"] == "shutdown"
+
+
+async def test_an_end_in_a_hurry_overtakes_one_that_takes_its_time() -> None:
+    world = World(FakeEngine(held=True))
+    world.session.handle(world.started, world.now)
+    world.say(SPEECH)
+    world.session.handle(StreamEnded(StreamEnd.HANGUP), world.now)
+    world.session.end(StreamEnd.SHUTDOWN, finish_seconds=0.0)
+    events = await world.run()
+    assert [event["reason"] for event in events[2:]] == ["deadline", "hangup"]
+
+
+async def test_a_bug_in_a_call_is_its_end_and_not_everybodys(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World()
+    world.session.handle(world.started, world.now)
+    world.say(SPEECH + bytes(16_000))
+
+    def broken(_request: DecodeRequest) -> None:
+        raise RuntimeError("a bug of ours")
+
+    monkeypatch.setattr(world.scheduler, "submit", broken)
+    events = await world.run()
+    assert events[-1]["type"] == "call.ended"
+    assert (events[-1]["reason"], events[-1]["error"]["message"]) == ("error", "internal error")
+    assert (events[-1]["utterances"], events[-1]["failed"]) == (1, 1)
+    (failed,) = of(events, "transcript.failed")
+    assert failed["error"] == {"code": "model_failed", "message": "the call broke off"}
+    assert world.closed
+
+
+async def test_a_bug_at_the_end_of_a_stream_does_not_keep_the_call_from_its_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World()
+    world.session.handle(world.started, world.now)
+
+    def broken(_track: CallTrack) -> None:
+        raise RuntimeError("a bug of ours")
+
+    monkeypatch.setattr(CallTrack, "finish", broken)
+    world.session.handle(StreamEnded(StreamEnd.HANGUP), world.now)
+    world.wait(1.2)
+    assert (await world.run())[-1]["reason"] == "error"
+
+
+async def test_what_comes_after_the_end_does_not_count() -> None:
+    world = World()
+    world.session.handle(world.started, world.now)
+    world.session.end(StreamEnd.ADMIN)
+    world.say(SPEECH)
+    world.session.handle(DigitPressed("inbound", "1"), world.now)
+    events = await world.run()
+    assert [event["type"] for event in events] == ["call.started", "track.started", "call.ended"]
+    assert events[-1]["audio_ms"] == {"inbound": 0}
+
+
+async def test_a_call_whose_beginning_cannot_be_stored_is_broken_off() -> None:
+    world = World()
+    world.session.handle(world.started, world.now)
+    world.broken = True
+    with pytest.raises(RuntimeError, match="the store is broken"):
+        await world.session.run()
+    assert world.closed
+
+
+async def test_a_store_that_stands_still_bounds_what_a_call_may_find() -> None:
+    world = World()
+    world.store_open.clear()
+    world.session.handle(world.started, world.now)
+    for _ in range(2 * FOUND_LIMIT):
+        world.session.handle(DigitPressed("inbound", "1"), world.now)
+    assert world.closed
+    world.session.handle(StreamEnded(StreamEnd.HANGUP), world.now)
+    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+        running = group.create_task(world.run())
+        world.wait(1.1)
+        world.store_open.set()
+        while not running.done():
+            world.wait(0.1)
+            await asyncio.sleep(0)
+    ended = world.events[-1]
+    assert (ended["type"], ended["reason"]) == ("call.ended", "limit")
+    assert len(of(world.events, "call.digit")) == FOUND_LIMIT - 1
+    assert [event["sequence"] for event in world.events] == list(range(1, len(world.events) + 1))
+
+
+Happening = st.one_of(
+    st.tuples(st.just("say"), st.sampled_from(["inbound", "outbound"]), st.integers(1, 150)),
+    st.tuples(st.just("wait"), st.just(""), st.integers(1, 20)),
+    st.tuples(st.just("digit"), st.sampled_from(["inbound", "outbound"]), st.integers(1, 3)),
+    st.tuples(st.just("flush"), st.just(""), st.just(1)),
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    happenings=st.lists(Happening, max_size=12),
+    codes=st.dictionaries(st.integers(1, 6), st.sampled_from([ModelErrorCode.CRASHED, ModelErrorCode.FAILED])),
+    mute=st.booleans(),
+)
+async def test_whatever_happens_the_record_is_complete(
+    happenings: list[tuple[str, str, int]], codes: dict[int, ModelErrorCode], mute: bool
+) -> None:
+    world = World(FakeEngine(script=codes, text=(lambda _request: "") if mute else None), tracks=(INBOUND, OUTBOUND))
+    world.session.handle(world.started, world.now)
+    for what, track, count in happenings:
+        event: StreamEvent
+        match what:
+            case "say":
+                world.say(SPEECH[: 320 * count], track)
+            case "wait":
+                world.wait(count / 10)
+            case "digit":
+                for _ in range(count):
+                    event = DigitPressed(track, "5")
+                    world.session.handle(event, world.now)
+            case "flush":
+                world.session.handle(Flush(), world.now)
+    world.session.handle(StreamEnded(StreamEnd.HANGUP), world.now)
+    world.wait(1.2)
+    events = await world.run()
+
+    assert [event["sequence"] for event in events] == list(range(1, len(events) + 1))
+    assert [event["type"] for event in events].count("call.ended") == 1
+    assert (events[0]["type"], events[-1]["type"]) == ("call.started", "call.ended")
+    ended, finals, failed = events[-1], of(events, "transcript.final"), of(events, "transcript.failed")
+    assert ended["last_sequence"] == len(events)
+    assert ended["utterances"] == len(finals) + len(failed) + sum(ended["suppressed"].values())
+    assert ended["failed"] == len(failed)
+    assert len(of(events, "call.digit")) == sum(count for what, _, count in happenings if what == "digit")
+    spoken = finals + failed
+    assert len({event["utterance_id"] for event in spoken}) == len(spoken)
+    assert all(0 <= event["start_ms"] < event["end_ms"] for event in spoken)
+    for track in ("inbound", "outbound"):
+        ends = [event["end_ms"] for event in events if event.get("utterance_id") and event["track"] == track]
+        assert ends == sorted(ends)
