@@ -1,0 +1,204 @@
+"""The composition root: builds every part, wires them to one another, starts and stops them in order.
+
+Only this file names a clock and a source of randomness, and only this file knows the adapters' servers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import time
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+import structlog
+
+from adapters.asterisk.server import AudioSocketServer
+from adapters.stream import StreamEnd
+from asr.scheduler import Scheduler
+from gateway.delivery.outbox import Outbox, OutboxError
+from gateway.delivery.sender import Sender, new_session
+from gateway.record import Means
+from gateway.recovery import end_unfinished_calls
+from gateway.registry import Registry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import aiohttp
+
+    from asr.types import Engine
+    from config.settings import Endpoint, Settings
+    from gateway.events import StoredEvent
+
+log = structlog.get_logger()
+
+TICK_SECONDS = 0.1
+PRUNE_SECONDS = 3600.0
+
+# How the time of a hurried end is spent. Beside these, connections have two seconds for their farewell.
+DECODE_SHARE = 0.4
+"""What is not decoded by then is given up."""
+CALLS_SHARE = 0.5
+"""Calls whose events are not committed by then are left to the next start."""
+SEND_SHARE = 0.1
+STORE_SHARE = 0.1
+
+clock = time.monotonic  # noqa: TID251  this is the one place that names it
+wall = time.time  # noqa: TID251  the same
+
+
+class Ready(msgspec.Struct, frozen=True, kw_only=True):
+    """What the gateway says once it takes calls."""
+
+    ports: dict[str, int]
+    """Each listener's port, by its name."""
+
+
+def state_directory(settings: Settings) -> Path:
+    """Choose where the store lies: the setting, systemd's directory, or the user's own."""
+    chosen = settings.state_dir or os.environ.get("STATE_DIRECTORY")
+    return Path(chosen).expanduser() if chosen else Path.home() / ".local" / "state" / "linescribe"
+
+
+class Gateway:
+    """One running gateway. The engine is its caller's, loaded and warm."""
+
+    def __init__(
+        self, settings: Settings, engine: Engine, *, probe: Callable[[str], None] = lambda _point: None
+    ) -> None:
+        self._settings = settings
+        self._probe = probe
+        self._outbox = Outbox(state_directory(settings), clock=wall, probe=probe)
+        self._scheduler = Scheduler(engine, clock=clock, waiting_audio_seconds=settings.models.waiting_audio_seconds)
+        means = Means(settings=settings, decoder=self._scheduler, publish=self._publish, clock=clock, wall=wall)
+        self._registry = Registry(means, os.urandom)
+        self._servers = [AudioSocketServer(each, self._registry, clock) for each in settings.audiosocket]
+        self._senders: list[Sender] = []
+        self._drain = asyncio.Event()
+        self._hurry = asyncio.Event()
+
+    def stop(self) -> None:
+        """Drain: no new calls, those in progress run on. A second time: end them, quickly."""
+        if self._drain.is_set():
+            self._hurry.set()
+            log.warning("ending all calls", calls=self._registry.calls)
+        else:
+            self._drain.set()
+            seconds = self._settings.calls.drain_seconds
+            log.info(
+                "draining: no new calls; a second signal ends those in progress",
+                calls=self._registry.calls,
+                at_most_seconds=seconds,
+            )
+
+    async def run(self, on_ready: Callable[[Ready], None] = lambda _ready: None) -> None:
+        """Serve until stopped; return when everything is delivered or stored.
+
+        Raises OutboxError or OSError when the store or a port cannot be had.
+        """
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(self._outbox.close, self._settings.calls.hurry_seconds * STORE_SHARE)
+            if not await self._recover():
+                return
+            session = await stack.enter_async_context(new_session())
+            self._senders = [self._sender(endpoint, session) for endpoint in self._settings.delivery.endpoints]
+            if not self._senders:
+                log.warning("no endpoint: events are stored and sent to nobody (delivery.endpoints)")
+            async with asyncio.TaskGroup() as group:
+                sending = [group.create_task(sender.run()) for sender in self._senders]
+                others = [self._scheduler.run(), self._tick(), self._prune()]
+                tasks = [*sending, *(group.create_task(each) for each in others)]
+                await self._serve(group, on_ready)
+                await self._finish_sending()
+                for task in tasks:
+                    # A decode or an attempt that is still running is for nobody any more, or made again later.
+                    task.cancel()
+
+    async def _recover(self) -> bool:
+        """Open the store and give every call that a crash cut off its end; False when stopped before that was done."""
+        async with asyncio.TaskGroup() as group:
+            stopped = group.create_task(self._drain.wait())
+            recovering = group.create_task(self._open_store())
+            await asyncio.wait({stopped, recovering}, return_when=asyncio.FIRST_COMPLETED)
+            stopped.cancel()
+            recovering.cancel()
+        return not recovering.cancelled()
+
+    async def _open_store(self) -> None:
+        await self._outbox.start()
+        await end_unfinished_calls(self._outbox, self._publish, wall)
+
+    async def _serve(self, group: asyncio.TaskGroup, on_ready: Callable[[Ready], None]) -> None:
+        calls = group.create_task(self._registry.run())
+        ports = {each.settings.name: await each.start() for each in self._servers}
+        log.info("ready", ports=ports)
+        on_ready(Ready(ports=ports))
+        await self._drain.wait()
+        self._registry.drain()
+        await self._finish_calls(group, calls)
+        await asyncio.gather(*(server.close() for server in self._servers))
+
+    async def _finish_calls(self, group: asyncio.TaskGroup, calls: asyncio.Task[None]) -> None:
+        """Let the calls run out; end them when the drain's time is over or somebody is in a hurry."""
+        limits = self._settings.calls
+        hurry = group.create_task(self._hurry.wait())
+        await asyncio.wait({calls, hurry}, timeout=limits.drain_seconds, return_when=asyncio.FIRST_COMPLETED)
+        hurry.cancel()
+        if calls.done():
+            return
+        self._registry.end_all(StreamEnd.SHUTDOWN, limits.hurry_seconds * DECODE_SHARE)
+        await asyncio.wait({calls}, timeout=limits.hurry_seconds * CALLS_SHARE)
+        if not calls.done():
+            log.error("calls left without an end; the next start gives them one", calls=self._registry.calls)
+            calls.cancel()
+
+    async def _finish_sending(self) -> None:
+        """Send what can be sent now; the rest is stored."""
+        seconds = self._settings.calls.hurry_seconds * SEND_SHARE
+        await asyncio.gather(*(sender.flush(seconds) for sender in self._senders))
+        try:
+            undelivered = await asyncio.wait_for(self._outbox.pending(), seconds)
+        except (TimeoutError, OutboxError):
+            undelivered = None  # the store does not answer: it has said so itself
+        log.info("stopped", undelivered=undelivered)
+
+    async def _publish(self, event: StoredEvent) -> None:
+        await self._outbox.append(event, [endpoint.name for endpoint in self._settings.delivery.endpoints])
+        for sender in self._senders:
+            sender.wake()
+
+    def _sender(self, endpoint: Endpoint, session: aiohttp.ClientSession) -> Sender:
+        return Sender(
+            self._outbox,
+            endpoint,
+            self._settings.delivery,
+            session=session,
+            clock=wall,
+            random=random.random,
+            probe=self._probe,
+        )
+
+    async def _tick(self) -> None:
+        while True:
+            begin = clock()
+            await asyncio.sleep(TICK_SECONDS)
+            if clock() - begin > 2 * TICK_SECONDS:
+                await asyncio.sleep(0)  # we were held up: what waits in the sockets comes first
+            now = clock()
+            self._registry.tick(now)
+            for server in self._servers:
+                server.tick(now)
+
+    async def _prune(self) -> None:
+        while True:
+            try:
+                forgotten = await self._outbox.prune(wall() - self._settings.delivery.keep_hours * 3600)
+            except OutboxError as error:
+                log.warning("old events are kept for now", error=str(error))
+            else:
+                log.debug("old events forgotten", events=forgotten)
+            await asyncio.sleep(PRUNE_SECONDS)
