@@ -1,0 +1,151 @@
+"""Calls for trying a gateway: files played into it exactly as Asterisk would play them."""
+
+from __future__ import annotations
+
+import asyncio
+import wave
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+import numpy as np
+from scipy import signal
+
+from adapters.asterisk.audiosocket import HEADER, Kind, encode
+from adapters.media.g711 import decoder
+from adapters.stream import Encoding
+
+if TYPE_CHECKING:
+    import uuid
+    from pathlib import Path
+
+RATE_HZ = 8_000
+FRAME_MS = 20
+FRAME_BYTES = RATE_HZ * FRAME_MS // 1000 * 2
+CONNECT_SECONDS = 2.0
+"""Asterisk waits so long for a connection."""
+
+
+class AudioFileError(Exception):
+    """A file that cannot be played; the text names it and says what can be."""
+
+
+class CallResult(msgspec.Struct, frozen=True, kw_only=True):
+    """How a simulated call went."""
+
+    call_uuid: str
+    frames: int
+    heard_frames: int
+    """Audio frames that the gateway sent, such as its keep-alive."""
+    ended_by_gateway: bool
+
+
+class OnProgress(Protocol):
+    """Told about every frame that was sent."""
+
+    def __call__(self, frames: int, total: int) -> None:
+        """Take the count so far."""
+        ...
+
+
+def read_audio(path: Path) -> bytes:
+    """Read a WAV file of any rate, or raw mu-law at 8 kHz, as 16-bit mono PCM at 8 kHz. Raises AudioFileError."""
+    try:
+        if path.suffix.lower() == ".wav":
+            return _read_wav(path)
+        return decoder(Encoding.PCMU)(path.read_bytes())
+    except OSError as error:
+        raise AudioFileError(f"{path}: {error.strerror}") from error
+    except (wave.Error, EOFError, ValueError) as error:
+        reason = str(error) or "it is cut short"
+        raise AudioFileError(
+            f"{path}: expected a WAV file of 8 or 16 bit PCM, or raw mu-law at 8 kHz: {reason}"
+            f" (sox {path.name} -b 16 -e signed out.wav makes one)"
+        ) from error
+
+
+def _read_wav(path: Path) -> bytes:
+    with wave.open(str(path), "rb") as file:
+        rate_hz, channels, width = file.getframerate(), file.getnchannels(), file.getsampwidth()
+        data = file.readframes(file.getnframes())
+    match width:
+        case 1:
+            samples = (np.frombuffer(data, np.uint8).astype(np.float64) - 128) * 256
+        case 2:
+            samples = np.frombuffer(data, "<i2").astype(np.float64)
+        case _:
+            raise ValueError(f"{width * 8} bits a sample; 8 and 16 can be played")
+    mono = samples.reshape(-1, channels).mean(axis=1)
+    if rate_hz != RATE_HZ:
+        mono = signal.resample_poly(mono, RATE_HZ, rate_hz)
+    pcm: bytes = np.clip(np.rint(mono), -32768, 32767).astype("<i2").tobytes()
+    return pcm
+
+
+async def call_audiosocket(
+    pcm: bytes,
+    *,
+    host: str,
+    port: int,
+    call_uuid: uuid.UUID,
+    hangup_after_seconds: float = 1.0,
+    on_progress: OnProgress | None = None,
+) -> CallResult:
+    """Play 16-bit mono PCM at 8 kHz as one call of `AudioSocket()`, in real time.
+
+    The UUID goes first, then a frame every 20 ms, the last one as short as it is; the connection is closed
+    `hangup_after_seconds` after it, in which nothing is sent. Raises OSError when nobody answers.
+    """
+    async with asyncio.timeout(CONNECT_SECONDS):
+        reader, writer = await asyncio.open_connection(host, port)
+    try:
+        async with asyncio.TaskGroup() as group:
+            listener = group.create_task(_listen(reader))
+            frames = await _speak(writer, pcm, call_uuid, listener, on_progress)
+            await asyncio.wait({listener}, timeout=hangup_after_seconds)
+            ended_by_gateway = listener.done()
+            writer.close()  # what Asterisk does at the end of a call: FIN, and no word
+            heard = await listener
+    except* (ConnectionError, TimeoutError) as group_error:
+        raise ConnectionError("the gateway broke the call off") from group_error
+    finally:
+        writer.close()
+    return CallResult(call_uuid=str(call_uuid), frames=frames, heard_frames=heard, ended_by_gateway=ended_by_gateway)
+
+
+async def _speak(
+    writer: asyncio.StreamWriter,
+    pcm: bytes,
+    call_uuid: uuid.UUID,
+    listener: asyncio.Task[int],
+    on_progress: OnProgress | None,
+) -> int:
+    """Send everything on time, or until the gateway hangs up; tell how many frames went out."""
+    loop = asyncio.get_running_loop()
+    writer.write(encode(Kind.UUID, call_uuid.bytes))
+    frames = [pcm[start : start + FRAME_BYTES] for start in range(0, len(pcm), FRAME_BYTES)]
+    begin = loop.time()
+    for number, frame in enumerate(frames):
+        wait = begin + number * FRAME_MS / 1000 - loop.time()
+        if wait > 0:
+            await asyncio.wait({listener}, timeout=wait)
+        if listener.done():
+            return number
+        writer.write(encode(Kind.SLIN, frame))
+        await writer.drain()
+        if on_progress is not None:
+            on_progress(number + 1, len(frames))
+    return len(frames)
+
+
+async def _listen(reader: asyncio.StreamReader) -> int:
+    """Read until the gateway hangs up or closes; tell how many audio frames it sent."""
+    heard = 0
+    try:
+        while True:
+            kind, length = HEADER.unpack(await reader.readexactly(HEADER.size))
+            await reader.readexactly(length)
+            if kind == Kind.TERMINATE:
+                return heard
+            heard += kind == Kind.SLIN
+    except (asyncio.IncompleteReadError, ConnectionError):
+        return heard

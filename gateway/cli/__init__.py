@@ -1,0 +1,49 @@
+"""The command `linescribe`. Each subcommand is a file, imported only when it is called."""
+
+from __future__ import annotations
+
+import importlib
+
+import click
+
+from gateway import __version__
+
+COMMANDS = {
+    "run": ("gateway.cli.run", "run", "Run the gateway."),
+    "check-config": ("gateway.cli.check_config", "check_config", "Check a settings file and show what it means."),
+    "receive": ("gateway.cli.receive", "receive", "Receive webhooks, verify them and print them."),
+    "call": ("gateway.cli.call", "call", "Play files into a gateway as a telephone system would."),
+    "demo": ("gateway.cli.demo", "demo", "Watch two calls being transcribed, start to end."),
+}
+
+
+class _Lazy(click.Group):
+    """Knows the subcommands by name, and loads one when it is needed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  the base's signature
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in COMMANDS:
+            return None
+        module, name, _ = COMMANDS[cmd_name]
+        command: click.Command = getattr(importlib.import_module(module), name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, _, text) in COMMANDS.items()])
+
+
+@click.command(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="linescribe")
+def main() -> None:
+    """Transcribe live telephone calls and deliver the transcripts as signed webhooks.
+
+    \b
+    First steps:
+      linescribe demo                     see it work, with nothing to set up
+      linescribe receive                  a receiver that prints what it is sent
+      linescribe run --config FILE        the gateway itself
+      linescribe call asterisk call.wav   a call to try it with
+    """

@@ -1,0 +1,170 @@
+"""`linescribe run`: the gateway as a process, from its settings to its exit status."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import threading
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import structlog
+
+from asr.types import ModelLoadError
+from asr.weights import Weights, WeightsError, default_cache_dir, resolve
+from asr.worker import ModelProcess
+from gateway import __version__, log
+from gateway.cli.check_config import settings_or_exit
+from gateway.delivery.outbox import OutboxError
+from gateway.service import Gateway
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from config.settings import Models, Settings
+
+logger = structlog.get_logger()
+
+CLOSE_SECONDS = 1.0
+"""The model process ends at once when asked; one that does not is killed."""
+
+
+@click.command()
+@click.option(
+    "--config", "-c", "file", type=click.Path(path_type=Path), envvar="LINESCRIBE_CONFIG", help="Settings file (YAML)."
+)
+def run(file: Path | None) -> None:
+    """Run the gateway until it is told to stop.
+
+    Every setting has a default; a file given with --config (or LINESCRIBE_CONFIG) and the environment change
+    them. `linescribe check-config` shows the outcome.
+
+    SIGTERM or Ctrl-C: no new calls, those in progress run on (calls.drain_seconds). A second one: calls are
+    ended and finished within calls.hurry_seconds. Either way what could not be delivered is stored, and sent
+    after the next start.
+
+    \b
+    Try it, with a receiver and a call of your own:
+      linescribe receive                  prints the settings that send events to it
+      linescribe run --config my.yaml
+      linescribe call asterisk call.wav
+    """
+    settings = settings_or_exit(file)
+    log.configure(settings.log)
+    logger.info("starting", version=__version__, pid=os.getpid(), config=str(file) if file else None)
+    try:
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(_run(settings))
+    except* (WeightsError, ModelLoadError, OutboxError, OSError) as group:
+        for error in group.exceptions:
+            logger.error("cannot run", error=str(error))  # noqa: TRY400  the message is for the operator
+        sys.exit(1)
+
+
+async def _run(settings: Settings) -> None:
+    task = asyncio.current_task()
+    assert task is not None  # noqa: S101  a runner's coroutine is a task
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, task.cancel)  # until there is something to drain
+    try:
+        engine = await _load_models(settings.models)
+    except asyncio.CancelledError:
+        logger.info("stopped before it was ready")
+        return
+    try:
+        gateway = Gateway(settings, engine)
+        on_signal = _Debounced(gateway.stop, loop.time)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, on_signal)
+        await gateway.run()
+    finally:
+        await engine.close()
+
+
+async def _load_models(settings: Models) -> ModelProcess:
+    """Bring up the model process. Raises WeightsError or ModelLoadError."""
+    cache_dir = _cache_dir(settings)
+    progress = _Progress()
+
+    def find(name: str) -> Weights:
+        return resolve(name, cache_dir=cache_dir, offline=settings.offline, progress=progress)
+
+    final = await _in_daemon_thread(lambda: find(settings.final))
+    interim = final if settings.interim == settings.final else await _in_daemon_thread(lambda: find(settings.interim))
+    engine = ModelProcess(settings, interim=interim, final=final, close_seconds=CLOSE_SECONDS)
+    await engine.start()
+    return engine
+
+
+async def _in_daemon_thread(work: Callable[[], Weights]) -> Weights:
+    """Run blocking work that must not hold up the end of the process, as a download in an executor would."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[Weights] = loop.create_future()
+
+    def tell(settle: Callable[[], None]) -> None:
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(lambda: None if done.done() else settle())
+
+    def run() -> None:
+        try:
+            found = work()
+        except Exception as error:  # noqa: BLE001  raised where it is waited for
+            failure = error
+            tell(lambda: done.set_exception(failure))
+        else:
+            tell(lambda: done.set_result(found))
+
+    threading.Thread(target=run, daemon=True).start()
+    return await done
+
+
+def _cache_dir(settings: Models) -> Path:
+    return Path(settings.cache_dir).expanduser() if settings.cache_dir else default_cache_dir(os.environ)
+
+
+class _Debounced:
+    """Hears a repeated signal once: some programs send it to a process and then to its whole group."""
+
+    SECONDS = 1.0
+
+    def __init__(self, act: Callable[[], None], clock: Callable[[], float]) -> None:
+        self._act = act
+        self._clock = clock
+        self._heard_at: float | None = None
+
+    def __call__(self) -> None:
+        now = self._clock()
+        if self._heard_at is None or now - self._heard_at >= self.SECONDS:
+            self._heard_at = now
+            self._act()
+
+
+class _Progress:
+    """Logs every tenth of a long transfer."""
+
+    STEPS = 10
+
+    def __init__(self) -> None:
+        self._told: dict[str, int] = {}
+
+    def __call__(self, name: str, done_bytes: int, total_bytes: int | None) -> None:
+        if not total_bytes:
+            return
+        step = done_bytes * self.STEPS // total_bytes
+        if step != self._told.get(name):
+            self._told[name] = step
+            logger.info("preparing weights", model=name, percent=step * 100 // self.STEPS)
+
+
+def _loop_factory() -> type[asyncio.AbstractEventLoop] | None:
+    """Choose uvloop where it is: it halves what a frame costs."""
+    try:
+        import uvloop  # noqa: PLC0415  not on every platform
+    except ImportError:
+        return None
+    return uvloop.Loop

@@ -1,0 +1,202 @@
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+import pytest
+from click.testing import CliRunner
+
+import config
+from config.settings import Settings
+from gateway import __version__
+from gateway.cli import COMMANDS, main
+from tests.gateway_under_test import house
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from tests.gateway_under_test import House
+
+PROMPT = Path(config.__file__).parent.parent / "gateway" / "demo" / "prompts" / "conf-onlyperson.ulaw"
+CLEAN = {name: value for name, value in os.environ.items() if not name.startswith("LINESCRIBE_")}
+
+
+@pytest.fixture(autouse=True)
+def no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in os.environ.keys() - CLEAN.keys():
+        monkeypatch.delenv(name)
+
+
+def linescribe(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "gateway", *arguments],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=CLEAN | environ,
+    )
+
+
+@pytest.mark.parametrize("command", [(), *[(name,) for name in COMMANDS], ("call", "asterisk")])
+def test_every_command_explains_itself(command: tuple[str, ...]) -> None:
+    result = CliRunner().invoke(main, [*command, "--help"])
+    assert result.exit_code == 0
+    assert "Usage:" in result.output
+    assert "\\b" not in result.output, "click's mark must not be seen"
+    assert len(result.output.splitlines()) > 5
+
+
+def test_the_first_help_names_every_command() -> None:
+    output = CliRunner().invoke(main, ["--help"]).output
+    assert all(f"  {name} " in output for name in COMMANDS)
+
+
+def test_the_version() -> None:
+    assert __version__ in CliRunner().invoke(main, ["--version"]).output
+
+
+def test_an_unknown_command_is_an_error() -> None:
+    result = CliRunner().invoke(main, ["transmogrify"])
+    assert result.exit_code == 2
+    assert "transmogrify" in result.output
+
+
+def test_check_config_prints_the_effective_settings(tmp_path: Path) -> None:
+    file = tmp_path / "my.yaml"
+    file.write_text("calls: {max_calls: 7}\n")
+    result = linescribe("check-config", str(file), LINESCRIBE_LOG__LEVEL="debug")
+    assert result.returncode == 0
+    shown = msgspec.yaml.decode(result.stdout)
+    assert shown["calls"]["max_calls"] == 7
+    assert shown["log"]["level"] == "debug"
+    assert shown["speech"] == msgspec.to_builtins(Settings().speech)
+
+
+@pytest.mark.parametrize("command", [("check-config",), ("run", "--config")])
+def test_settings_that_cannot_be_used_are_one_line_and_status_2(command: tuple[str, ...], tmp_path: Path) -> None:
+    file = tmp_path / "my.yaml"
+    file.write_text("calls:\n  max_cals: 7\n")
+    result = linescribe(*command, str(file))
+    assert result.returncode == 2
+    assert result.stdout == ""
+    assert result.stderr == f"linescribe: {file}:2: calls.max_cals: unknown key; did you mean 'max_calls'?\n"
+
+
+def test_run_without_weights_says_what_to_do_and_starts_nothing(tmp_path: Path) -> None:
+    result = linescribe(
+        "run",
+        LINESCRIBE_MODELS__FINAL="no-such-model",
+        LINESCRIBE_MODELS__OFFLINE="true",
+        LINESCRIBE_MODELS__CACHE_DIR=str(tmp_path),
+        LINESCRIBE_STATE_DIR=str(tmp_path / "state"),
+    )
+    assert result.returncode == 1
+    last = msgspec.json.decode(result.stderr.splitlines()[-1])
+    assert (last["event"], last["level"]) == ("cannot run", "error")
+    assert "no-such-model" in last["error"]
+    assert not (tmp_path / "state").exists()
+
+
+async def test_a_stop_while_weights_are_fetched_is_a_stop(tmp_path: Path) -> None:
+    asked = asyncio.Event()
+
+    async def never_answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.set()
+        while await reader.read(1000):
+            pass
+        writer.close()
+
+    hub = await asyncio.start_server(never_answer, "127.0.0.1", 0)
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "gateway", "run"),
+        env=CLEAN
+        | {
+            "LINESCRIBE_MODELS__FINAL": "tiny",
+            "LINESCRIBE_MODELS__CACHE_DIR": str(tmp_path),
+            "HF_ENDPOINT": f"http://127.0.0.1:{hub.sockets[0].getsockname()[1]}",
+        },
+        stderr=asyncio.subprocess.PIPE,
+    )
+    async with asyncio.timeout(30):
+        await asked.wait()
+        process.terminate()
+        _, log = await process.communicate()
+    hub.close()
+    await hub.wait_closed()
+    assert process.returncode == 0, log.decode()
+    assert msgspec.json.decode(log.splitlines()[-1])["event"] == "stopped before it was ready"
+
+
+@pytest.fixture
+async def home(tmp_path: Path) -> AsyncIterator[House]:
+    async with house(tmp_path) as built:
+        yield built
+
+
+async def call(*arguments: str) -> tuple[int, str, str]:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "gateway", "call", "asterisk", *arguments),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env=CLEAN,
+    )
+    out, err = await process.communicate()
+    return process.returncode or 0, out.decode(), err.decode()
+
+
+async def test_call_asterisk_plays_files_as_calls_at_the_same_time(home: House) -> None:
+    begin = asyncio.get_running_loop().time()
+    status, out, _ = await call("--port", str(home.port), "--calls", "3", "--hangup-after", "0.1", str(PROMPT))
+    assert asyncio.get_running_loop().time() - begin >= 3.1  # real time, and all at once: see the events' own times
+    assert status == 0
+    lines = out.splitlines()
+    assert len(lines) == 3
+    await home.inbox.wait("call.ended", 3)
+    for line in lines:
+        name = line.split()[0]
+        assert "158 frames sent, ended by the caller" in line
+        (ended,) = home.inbox.of("call.ended", name)
+        assert ended["audio_ms"]["inbound"] == pytest.approx(3159, abs=1)
+        assert len(home.inbox.of("transcript.final", name)) == 1
+    started = [each.timestamp for each in home.inbox.received if each.type == "call.started"]
+    assert max(started) < min(each.timestamp for each in home.inbox.received if each.type == "transcript.final")
+
+
+async def test_call_asterisk_takes_a_uuid(home: House) -> None:
+    name = "7b3a4603-5d43-46db-b93b-d2980fa14c68"
+    status, out, _ = await call("--port", str(home.port), "--uuid", name, "--hangup-after", "0", str(PROMPT))
+    assert (status, out.split()[0]) == (0, name)
+    await home.inbox.wait("call.ended", external_call_id=name)
+
+
+async def test_call_asterisk_says_when_the_gateway_hangs_up(tmp_path: Path) -> None:
+    async with house(tmp_path, CALLS__MAX_CALLS=1) as home:
+        line = await home.call()
+        await home.inbox.wait("call.started")
+        status, out, _ = await call("--port", str(home.port), str(PROMPT))
+        assert status == 1
+        assert "ended by the gateway" in out
+        await line.hang_up()
+        await home.inbox.wait("call.ended")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "expected"),
+    [
+        (["absent.wav"], 1, "absent.wav: No such file or directory; no call was made"),
+        (["--port", "99999", str(PROMPT)], 2, "99999 is not in the range"),
+        (["--port", "1", str(PROMPT)], 1, "no call to 127.0.0.1:1"),
+        (["--uuid", "7b3a4603-5d43-46db-b93b-d2980fa14c68", str(PROMPT), str(PROMPT)], 2, "--uuid names one call"),
+        ([], 2, "Missing argument"),
+    ],
+)
+async def test_call_asterisk_names_what_is_wrong(arguments: list[str], status: int, expected: str) -> None:
+    result = await call(*arguments)
+    assert result[0] == status
+    assert expected in result[2]

@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import wave
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from gateway.caller import AudioFileError, read_audio
+from tests.sound import prompt
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def write_wav(path: Path, samples: bytes, *, rate_hz: int = 8_000, channels: int = 1, width: int = 2) -> Path:
+    with wave.open(str(path), "wb") as file:
+        file.setframerate(rate_hz)
+        file.setnchannels(channels)
+        file.setsampwidth(width)
+        file.writeframes(samples)
+    return path
+
+
+def test_a_wav_file_at_8_khz_is_played_as_it_is(tmp_path: Path) -> None:
+    assert read_audio(write_wav(tmp_path / "a.wav", prompt("agent-pass"))) == prompt("agent-pass")
+
+
+def test_other_rates_and_stereo_become_8_khz_mono(tmp_path: Path) -> None:
+    tone = np.rint(8000 * np.sin(2 * np.pi * 440 * np.arange(48_000) / 48_000)).astype("<i2")
+    pcm = read_audio(write_wav(tmp_path / "a.WAV", np.repeat(tone, 2).tobytes(), rate_hz=48_000, channels=2))
+    heard = np.frombuffer(pcm, "<i2")
+    assert len(heard) == 8_000
+    assert np.argmax(np.abs(np.fft.rfft(heard))) == 440
+
+
+def test_eight_bit_wav_is_unsigned(tmp_path: Path) -> None:
+    pcm = read_audio(write_wav(tmp_path / "a.wav", bytes([128, 255, 0]), width=1))
+    assert np.frombuffer(pcm, "<i2").tolist() == [0, 32512, -32768]
+
+
+def test_any_other_name_is_raw_mu_law(tmp_path: Path) -> None:
+    (tmp_path / "a.ulaw").write_bytes(b"\xff" * 160)
+    assert read_audio(tmp_path / "a.ulaw") == bytes(320)
+
+
+@pytest.mark.parametrize("name", ["absent.wav", "absent.ulaw", "text.wav", "deep.wav", "empty.wav"])
+def test_what_cannot_be_played_is_named(tmp_path: Path, name: str) -> None:
+    (tmp_path / "text.wav").write_text("no sound")
+    (tmp_path / "empty.wav").write_bytes(b"")
+    write_wav(tmp_path / "deep.wav", bytes(6), width=3)
+    with pytest.raises(AudioFileError, match=name):
+        read_audio(tmp_path / name)
