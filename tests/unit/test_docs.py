@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from gateway import events
+
+ROOT = Path(__file__).parent.parent.parent
+PAGE = (ROOT / "docs" / "events.md").read_text()
+EXAMPLES = [json.loads(block) for block in re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL)]
+TYPES = {
+    kind.type: kind
+    for kind in vars(events).values()
+    if isinstance(kind, type) and issubclass(kind, events.Event) and "type" in vars(kind)
+}
+
+
+def test_every_type_has_an_example_and_every_example_is_of_a_type() -> None:
+    assert sorted(example["type"] for example in EXAMPLES) == sorted(TYPES)
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=[example["type"] for example in EXAMPLES])
+def test_an_example_is_what_the_gateway_would_send(example: dict[str, object]) -> None:
+    data = example["data"]
+    event = msgspec.convert(data, TYPES[str(example["type"])])
+    assert msgspec.to_builtins(event) == data  # no field missing, none invented
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=[example["type"] for example in EXAMPLES])
+def test_every_field_is_explained(example: dict[str, dict[str, object]]) -> None:
+    for field in example["data"]:
+        assert f"`{field}`" in PAGE or field in {"digit", "at_ms"}, field
+
+
+def test_the_examples_make_one_whole_call() -> None:
+    assert [example["data"]["sequence"] for example in EXAMPLES] == list(range(1, len(EXAMPLES) + 1))
+
+
+@pytest.mark.parametrize("file", [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")], ids=lambda file: file.name)
+def test_links_within_the_project_lead_somewhere(file: Path) -> None:
+    for target in re.findall(r"\]\((?!https?://|#)([^)#]+)", file.read_text()):
+        assert (file.parent / target).exists(), target
+
+
+def test_the_settings_that_the_pages_name_exist() -> None:
+    known = set(re.findall(r"^ *(?:- )?([a-z_]+):", (ROOT / "config" / "gateway.yaml").read_text(), re.MULTILINE))
+    pages = PAGE + (ROOT / "README.md").read_text()
+    for section, key in re.findall(r"`(log|calls|speech|models|transcripts|delivery)\.([a-z_]+)`", pages):
+        assert {section, key} <= known
