@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -67,17 +67,11 @@ class CallRecord:
 
     async def track_started(self, track: Track) -> None:
         """Publish `track.started`."""
-        await self._publish(
-            lambda place: TrackStarted(**_fields(place), track=track.id, role=track.role, label=track.label)
-        )
+        await self._publish(lambda place: TrackStarted(**_fields(place), **_of_track(track)))
 
     async def digit(self, track: Track, digit: str, at_ms: int) -> None:
         """Publish `call.digit`."""
-        await self._publish(
-            lambda place: DigitEvent(
-                **_fields(place), track=track.id, role=track.role, label=track.label, digit=digit, at_ms=at_ms
-            )
-        )
+        await self._publish(lambda place: DigitEvent(**_fields(place), **_of_track(track), digit=digit, at_ms=at_ms))
 
     async def final(self, spoken: Spoken, heard: Hypothesis) -> None:
         """Publish `transcript.final`, or count an utterance in which the model heard no words."""
@@ -137,3 +131,7 @@ class CallRecord:
 
 
 _fields = msgspec.structs.asdict
+
+
+def _of_track(track: Track) -> dict[str, Any]:
+    return {"track": track.id, "role": track.role, "label": track.label}

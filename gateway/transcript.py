@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -95,15 +95,7 @@ def final(
         for each in heard.segments
     ]
     return TranscriptFinal(
-        call_id=place.call_id,
-        sequence=place.sequence,
-        source=place.source,
-        track=spoken.track.id,
-        role=spoken.track.role,
-        label=spoken.track.label,
-        utterance_id=spoken.utterance_id,
-        start_ms=spoken.start_ms,
-        end_ms=spoken.end_ms,
+        **_of_utterance(spoken, place),
         text=heard.text,
         start_time=clock.wall(spoken.start_ms),
         end_of_turn=spoken.utterance.end_of_turn,
@@ -125,15 +117,19 @@ def latency_ms(spoken: Spoken, now: float) -> int:
 def failed(spoken: Spoken, error: ModelError, place: Place) -> TranscriptFailed:
     """Make the event that names speech of which there is no text."""
     return TranscriptFailed(
-        call_id=place.call_id,
-        sequence=place.sequence,
-        source=place.source,
-        track=spoken.track.id,
-        role=spoken.track.role,
-        label=spoken.track.label,
-        utterance_id=spoken.utterance_id,
-        start_ms=spoken.start_ms,
-        end_ms=spoken.end_ms,
+        **_of_utterance(spoken, place),
         reason=error.code,
         error=ErrorInfo(code=error.code, message=error.message),
     )
+
+
+def _of_utterance(spoken: Spoken, place: Place) -> dict[str, Any]:
+    return {
+        **msgspec.structs.asdict(place),
+        "track": spoken.track.id,
+        "role": spoken.track.role,
+        "label": spoken.track.label,
+        "utterance_id": spoken.utterance_id,
+        "start_ms": spoken.start_ms,
+        "end_ms": spoken.end_ms,
+    }
