@@ -161,7 +161,10 @@ class _Connection(asyncio.Protocol):
             return
         self._farewell_at = self._server.clock()
         self._write(TERMINATE)
-        self._transport.write_eof()
+        try:
+            self._transport.write_eof()
+        except OSError:  # the peer was quicker, and is gone
+            self.abort()
 
     def abort(self) -> None:
         """Give up on a peer that does not close."""
