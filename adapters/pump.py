@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import msgspec
 import structlog
 
+from adapters.rate import RateCheck, RateVerdict
 from adapters.stream import AudioFrame, Refusal, StreamEnd, StreamEnded, StreamOffer, StreamStarted, WireError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from adapters.stream import Host, Peer, StreamEvent, StreamSink, Wire
 
@@ -37,7 +39,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 class Pump:
     """Feeds one connection's bytes through its wire into the sink the host gave, and ends the stream once.
 
-    Nothing a peer does raises out of here, and after the end everything is ignored.
+    Nothing a peer does raises out of here, and after the end everything is ignored. `advice` is what to tell the
+    operator, once, when audio does not come at the rate it is labelled with.
     """
 
     def __init__(
@@ -51,8 +54,11 @@ class Pump:
         host: Host,
         peer: Peer,
         clock: Callable[[], float],
+        advice: Mapping[RateVerdict, str] = MappingProxyType({}),
     ) -> None:
         self._wire = wire
+        self._advice = advice
+        self._rate = RateCheck()
         self._kind = kind
         self._listener = listener
         self._address = address
@@ -144,15 +150,15 @@ class Pump:
             self._warn_of_speed()
             return
         self._audio_seconds += seconds
+        verdict = self._rate.push(seconds, now)
+        if verdict is not None and verdict in self._advice:
+            self._log.error(self._advice[verdict], track=frame.track, format=str(frame.format))
         self._sink.handle(frame, now)
 
     def _warn_of_speed(self) -> None:
         if not self._too_fast:
             self._too_fast = True
-            self._log.error(
-                "audio comes faster than anybody can speak; the excess is dropped."
-                " From Asterisk: give c(slin), or see to it that no wideband call comes under the kind of 8 kHz"
-            )
+            self._log.error("audio comes faster than anybody can speak; the excess is dropped")
 
     def _take_message(self, event: StreamEvent, now: float) -> None:
         if not self._messages.take(now):

@@ -201,7 +201,7 @@ def test_audio_faster_than_life_is_taken_for_a_minute_and_then_dropped_with_one_
     assert world.events.count(SECOND) == AHEAD_SECONDS + 3
     assert world.calls == []
     (warning,) = logs
-    assert "c(slin)" in warning["event"]
+    assert "faster than anybody can speak" in warning["event"]
     assert warning["call_id"] == "01"
 
 
