@@ -35,6 +35,14 @@ def check_language(language: str) -> None:
         raise ValueError(f"Expected a language code such as en, es or de, or auto, got {language!r}{hint}")
 
 
+def check_network(network: str) -> None:
+    """Refuse what is neither an address nor a network in CIDR notation."""
+    try:
+        ipaddress.ip_network(network)
+    except ValueError as error:
+        raise ValueError(f"Expected an address or a network such as 10.1.0.0/16: {error}") from None
+
+
 def check_path(path: str | None) -> None:
     """Refuse a path that begins in the home of nobody."""
     try:

@@ -9,7 +9,15 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from config.checks import check_language, check_path, decode_webhook_secret, distinct, http_url, is_loopback
+from config.checks import (
+    check_language,
+    check_network,
+    check_path,
+    decode_webhook_secret,
+    distinct,
+    http_url,
+    is_loopback,
+)
 
 # At run time too: msgspec resolves the annotations below.
 from config.secret import Secret  # noqa: TC001
@@ -44,11 +52,17 @@ class AudioSocketListener(Group, frozen=True, kw_only=True):
     name: Name = "audiosocket"
     host: Host = "127.0.0.1"
     port: Port = 9092
+    encoding: Literal["slin", "ulaw", "alaw"] = "slin"
+    allowed_peers: tuple[str, ...] = ()
     role: Literal["inbound", "outbound", "mixed", "other"] = "inbound"
     label: str | None = None
     uuid_timeout_seconds: Positive = 5.0
     idle_timeout_seconds: Positive | None = None
     keep_alive_seconds: Positive | None = 1.0
+
+    def __post_init__(self) -> None:
+        for network in self.allowed_peers:
+            check_network(network)
 
 
 class Calls(Group, frozen=True, kw_only=True):

@@ -58,10 +58,14 @@ def encode(kind: int, payload: bytes) -> bytes:
 
 
 class AudioSocketWire:
-    """One connection. `track` is what the listener says of the voice that comes in."""
+    """One connection. `track` is what the listener says of the voice that comes in.
 
-    def __init__(self, track: Track) -> None:
+    `encoding` is what comes under the kind of 8 kHz, which is not always what that kind means.
+    """
+
+    def __init__(self, track: Track, encoding: Encoding = Encoding.L16) -> None:
         self._track = track
+        self._formats = _FORMATS | {Kind.SLIN: AudioFormat(encoding, 8_000)}
         self._buffer = b""
         self._started = False
         self._ended = False
@@ -97,7 +101,7 @@ class AudioSocketWire:
         return self._skipped <= MOST_SKIPPED + self._meant
 
     def _frame(self, kind: int, payload: bytes) -> StreamEvent | None:
-        form = _FORMATS.get(kind)
+        form = self._formats.get(kind)
         if form is not None:
             return AudioFrame(self._track.id, form, payload) if payload else None
         if kind == Kind.UUID and not self._started:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import ipaddress
 import socket
 from contextlib import suppress
 from typing import TYPE_CHECKING, cast
@@ -12,7 +13,8 @@ import structlog
 
 from adapters.asterisk.audiosocket import KIND, SILENCE, TERMINATE, AudioSocketWire
 from adapters.pump import Limits, Pump
-from adapters.stream import StreamEnd, Track, TrackRole
+from adapters.rate import RateVerdict
+from adapters.stream import Encoding, StreamEnd, Track, TrackRole
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,6 +30,15 @@ MOST_WAITING = 256
 FAREWELL_SECONDS = 2.0
 """So long the peer may take to close after we said that it is over."""
 
+ENCODINGS = {"slin": Encoding.L16, "ulaw": Encoding.PCMU, "alaw": Encoding.PCMA}
+
+ADVICE = {
+    RateVerdict.SLOW: "audio comes at half the rate of its kind: it is mu-law, A-law or G.722, and is heard as noise."
+    " Dial AudioSocket/.../c(slin), or set this listener's encoding",
+    RateVerdict.FAST: "audio comes at twice the rate of its kind: it is wideband under the kind of 8 kHz, or 16-bit PCM"
+    " where this listener's encoding says otherwise. Dial AudioSocket/.../c(slin), and set encoding to slin",
+}
+
 VANISHED_SECONDS = 60
 """A peer whose machine is gone is noticed after about so long."""
 
@@ -40,6 +51,8 @@ class AudioSocketServer:
         self.host = host
         self.clock = clock
         self.track = Track(id=settings.role, role=TrackRole(settings.role), label=settings.label)
+        self.encoding = ENCODINGS[settings.encoding]
+        self.networks = tuple(ipaddress.ip_network(each) for each in settings.allowed_peers)
         self.limits = Limits(
             handshake_seconds=settings.uuid_timeout_seconds, idle_seconds=settings.idle_timeout_seconds
         )
@@ -78,6 +91,13 @@ class AudioSocketServer:
             if len(waiting) > MOST_WAITING:
                 waiting[0].drop("too many connections without a UUID")
 
+    def allows(self, transport: asyncio.Transport) -> bool:
+        """Tell whether a peer may connect at all."""
+        if not self.networks:
+            return True
+        name = transport.get_extra_info("peername")
+        return bool(name) and any(_plain(name[0]) in network for network in self.networks)
+
     def forget(self, connection: _Connection) -> None:
         """Drop a connection that is closed."""
         self.connections.pop(connection, None)
@@ -113,7 +133,7 @@ class _Connection(asyncio.Protocol):
         _harden(self._transport.get_extra_info("socket"))
         server = self._server
         self._pump = Pump(
-            AudioSocketWire(server.track),
+            AudioSocketWire(server.track, server.encoding),
             kind=KIND,
             listener=server.settings.name,
             address=_address(self._transport),
@@ -121,9 +141,12 @@ class _Connection(asyncio.Protocol):
             host=server.host,
             peer=self,
             clock=server.clock,
+            advice=ADVICE,
         )
         self._quiet_since = server.clock()
         server.welcome(self)
+        if not server.allows(self._transport):
+            self.drop("this peer is not allowed (allowed_peers)")
 
     @property
     def waiting(self) -> bool:
@@ -193,6 +216,12 @@ def _harden(sock: socket.socket) -> None:
 def _address(transport: asyncio.Transport) -> str:
     name = transport.get_extra_info("peername")
     return f"{name[0]}:{name[1]}" if name else "unknown"
+
+
+def _plain(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """Read a peer's address; one of IPv4 that came in on an IPv6 socket is one of IPv4."""
+    address = ipaddress.ip_address(host.partition("%")[0])
+    return getattr(address, "ipv4_mapped", None) or address
 
 
 def _reason(error: Exception | None) -> StreamEnd:

@@ -48,6 +48,16 @@ SPOKEN = {
 }
 PAUSE = bytes(16 * 900)
 
+BEGINNING = "Congratulations. You have successfully installed"
+SPOKEN |= {
+    "asterisk-sip-app-ptime30": BEGINNING,
+    "asterisk-sip-app-ptime40": BEGINNING,
+    "asterisk-sip-dial-c-slin16": BEGINNING,
+    # Dial without c(): mu-law under the kind of 16-bit PCM, for a listener that is told so.
+    "asterisk-sip-dial-nocodec-ulaw": BEGINNING + " and executed the",
+}
+LISTENERS = {"asterisk-sip-dial-nocodec-ulaw": "ulaw"}
+
 MOST_WORD_ERRORS = 0.2
 """Words cut off in the middle cannot be heard."""
 
@@ -97,10 +107,10 @@ async def replay(name: str, port: int) -> str:
 
 async def test_recorded_asterisk_calls_give_the_spoken_words(tmp_path: Path) -> None:
     inbox = Inbox()
-    async with running(tmp_path, inbox) as process:
+    async with running(tmp_path, inbox, AUDIOSOCKET__1="{name: ulaw, port: 0, encoding: ulaw}") as process:
         async with asyncio.TaskGroup() as group:
-            port = process.ports["audiosocket"]
-            calls = {name: group.create_task(replay(name, port)) for name in SPOKEN}
+            ports = {name: process.ports[LISTENERS.get(name, "audiosocket")] for name in SPOKEN}
+            calls = {name: group.create_task(replay(name, port)) for name, port in ports.items()}
         await inbox.wait("call.ended", len(calls))
         process.send_signal(signal.SIGTERM)
         assert await process.wait() == 0

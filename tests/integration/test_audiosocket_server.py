@@ -7,13 +7,16 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, cast
 
 import pytest
+from structlog.testing import capture_logs
 
 from adapters.asterisk import server as module
 from adapters.asterisk.audiosocket import SILENCE, TERMINATE, Kind, encode
 from adapters.asterisk.server import AudioSocketServer
 from adapters.stream import (
+    AudioFormat,
     AudioFrame,
     DigitPressed,
+    Encoding,
     Peer,
     Refusal,
     RefusalReason,
@@ -177,6 +180,56 @@ async def test_silence_is_answered_with_silence_and_speech_with_nothing() -> Non
         await line.hang_up()
         assert heard >= 19
         assert await line.rest() == b""
+
+
+@pytest.mark.parametrize(
+    ("allowed", "welcome"),
+    [([], True), (["127.0.0.1"], True), (["10.0.0.0/8", "127.0.0.0/8"], True), (["10.0.0.0/8", "::1/128"], False)],
+)
+async def test_only_allowed_peers_are_heard(allowed: list[str], welcome: bool) -> None:
+    async with listening(allowed_peers=tuple(allowed)) as port:
+        line = await port.connect()
+        if welcome:
+            await port.hotel.hears(StreamStarted)
+        else:
+            assert await line.rest() == TERMINATE
+            assert port.hotel.offers == []
+        await line.hang_up()
+
+
+def test_an_address_of_ipv4_is_one_also_on_a_socket_of_ipv6() -> None:
+    assert str(module._plain("::ffff:10.0.0.7")) == "10.0.0.7"
+    assert str(module._plain("fe80::1%eth0")) == "fe80::1"
+
+
+async def test_mu_law_under_the_wrong_kind_is_told_once_with_the_remedy() -> None:
+    with capture_logs() as logs:
+        async with listening() as port:
+            line = await port.connect()
+            for _ in range(130):
+                line.write(encode(Kind.SLIN, bytes(160)))
+                await line.writer.drain()
+                await asyncio.sleep(0.02)  # a caller's packets, in time
+            await line.hang_up()
+            await port.hotel.hears(StreamEnded)
+    (advice,) = [line for line in logs if "c(slin)" in line["event"]]
+    assert advice["log_level"] == "error"
+    assert (advice["call_id"], advice["track"]) == ("01", "inbound")
+
+
+async def test_a_listener_of_mu_law_is_content_with_mu_law() -> None:
+    with capture_logs() as logs:
+        async with listening(encoding="ulaw") as port:
+            line = await port.connect()
+            for _ in range(130):
+                line.write(encode(Kind.SLIN, bytes(160)))
+                await line.writer.drain()
+                await asyncio.sleep(0.02)  # as above
+            frame = await port.hotel.hears(AudioFrame)
+            assert isinstance(frame, AudioFrame)
+            assert frame.format == AudioFormat(Encoding.PCMU, 8_000)
+            await line.hang_up()
+    assert not [line for line in logs if line["log_level"] == "error"]
 
 
 async def test_nothing_is_said_to_who_has_not_said_who_he_is() -> None:

@@ -53,14 +53,17 @@ def test_a_recorded_session_reads_as_its_frames(name: str) -> None:
     data, told = capture(name)
     kinds = told["frame_kinds"]
     assert isinstance(kinds, dict)
+    audio = {kind: count for kind, count in kinds.items() if kind.startswith("0x1")}
     events = read(data)
-    assert isinstance(events[0], StreamStarted)
     frames = [event for event in events if isinstance(event, AudioFrame)]
-    assert len(frames) == sum(count for kind, count in kinds.items() if kind.startswith("0x10"))
+    assert [isinstance(event, StreamStarted) for event in events[:1]] == [True] * bool(data)
+    assert len(frames) == sum(audio.values())
     assert len([event for event in events if isinstance(event, DigitPressed)]) == kinds.get("0x03/1B", 0)
-    assert sum(len(frame.payload) for frame in frames) == sum(
-        int(kind.split("/")[1][:-1]) * count for kind, count in kinds.items() if kind.startswith("0x10")
-    )
+    sizes = {kind: int(kind.partition("/")[2][:-1]) for kind in audio}
+    assert sum(len(frame.payload) for frame in frames) == sum(sizes[kind] * audio[kind] for kind in audio)
+    assert {frame.format.rate_hz for frame in frames} <= {
+        16_000 if kind.startswith("0x12") else 8_000 for kind in audio
+    }
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -106,6 +109,16 @@ def test_anything_but_a_uuid_first_is_the_peers_fault(first: bytes) -> None:
 def test_a_wrong_length_is_seen_before_its_payload_is_waited_for() -> None:
     with pytest.raises(WireError):
         read(b"\x01\xff\xff")
+
+
+@pytest.mark.parametrize("encoding", list(Encoding))
+def test_what_comes_under_the_kind_of_8_khz_is_for_the_listener_to_say(encoding: Encoding) -> None:
+    reader = AudioSocketWire(TRACK, encoding)
+    events = reader.receive_data(HELLO + encode(Kind.SLIN, bytes(160)) + encode(Kind.SLIN + 2, bytes(640)))
+    assert [event.format for event in events if isinstance(event, AudioFrame)] == [
+        AudioFormat(encoding, 8_000),
+        AudioFormat(Encoding.L16, 16_000),
+    ]
 
 
 def test_a_second_uuid_is_skipped() -> None:

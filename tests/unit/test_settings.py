@@ -39,11 +39,7 @@ def endpoint(**fields: object) -> str:
 
 
 def test_the_documented_file_holds_every_key_with_its_default() -> None:
-    documented = msgspec.yaml.decode(DEFAULTS.read_bytes())
-    assert documented == msgspec.to_builtins(Settings(), builtin_types=()) | {
-        "audiosocket": [msgspec.to_builtins(Settings().audiosocket[0])],
-        "delivery": msgspec.json.decode(msgspec.json.encode(Settings().delivery)),
-    }
+    assert msgspec.yaml.decode(DEFAULTS.read_bytes()) == msgspec.json.decode(msgspec.json.encode(Settings()))
 
 
 def test_every_key_of_the_documented_file_is_explained() -> None:
@@ -106,6 +102,9 @@ def test_default_binds_are_loopback() -> None:
         ("state_dir: ~nosuchuser/x\n", ["no such user"]),
         ("delivery: {timeout_seconds: .inf}\n", ["delivery.timeout_seconds", "<= 31536000"]),
         ("delivery: {timeout_seconds: .nan}\n", ["delivery.timeout_seconds", "> 0"]),
+        ("audiosocket: [{encoding: g722}]\n", ["audiosocket[0].encoding", "alaw, slin, ulaw"]),
+        ("audiosocket: [{allowed_peers: [10.0.0.1/8]}]\n", ["audiosocket[0]", "10.1.0.0/16", "host bits"]),
+        ("audiosocket: [{allowed_peers: [pbx]}]\n", ["audiosocket[0]", "'pbx'"]),
         ("audiosocket: [{host: ''}]\n", ["audiosocket[0].host", "length >= 1"]),
         ("speech: {longest_utterance_ms: 2000, pre_roll_ms: 2000}\n", ["speech", "longest_utterance_ms"]),
         (endpoint(secrets=[{"file": "~nosuchuser/x"}]), ["secrets[0]", "~nosuchuser/x"]),
