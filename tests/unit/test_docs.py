@@ -2,11 +2,14 @@ from __future__ import annotations
 
 import json
 import re
+import textwrap
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from config.load import load
+from config.settings import Settings
 from gateway import events
 
 ROOT = Path(__file__).parent.parent.parent
@@ -51,3 +54,13 @@ def test_the_settings_that_the_pages_name_exist() -> None:
     pages = PAGE + (ROOT / "README.md").read_text()
     for section, key in re.findall(r"`(log|calls|speech|models|transcripts|delivery)\.([a-z_]+)`", pages):
         assert {section, key} <= known
+
+
+@pytest.mark.parametrize("file", [ROOT / "README.md", *(ROOT / "docs").glob("*.md")], ids=lambda file: file.name)
+def test_the_settings_shown_as_examples_are_settings(file: Path, tmp_path: Path) -> None:
+    secret = tmp_path / "crm.secret"
+    secret.write_text("whsec_" + "QUFB" * 8)
+    for number, block in enumerate(re.findall(r"^ *```yaml\n(.*?)```", file.read_text(), re.DOTALL | re.MULTILINE)):
+        example = tmp_path / f"{number}.yaml"
+        example.write_text(textwrap.dedent(block).replace("/etc/linescribe/crm.secret", str(secret)))
+        assert load(example, {}) != Settings()
