@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 import wave
 from typing import TYPE_CHECKING, Protocol
 
@@ -13,14 +15,13 @@ from scipy import signal
 from adapters.asterisk.audiosocket import HEADER, Kind, encode
 from adapters.media.g711 import decoder
 from adapters.stream import Encoding
+from gateway.call_plan import RATE_HZ, CallPlan, Send, schedule
 
 if TYPE_CHECKING:
     import uuid
+    from collections.abc import Sequence
     from pathlib import Path
 
-RATE_HZ = 8_000
-FRAME_MS = 20
-FRAME_BYTES = RATE_HZ * FRAME_MS // 1000 * 2
 CONNECT_SECONDS = 2.0
 """Asterisk waits so long for a connection."""
 
@@ -87,22 +88,25 @@ async def call_audiosocket(
     host: str,
     port: int,
     call_uuid: uuid.UUID,
-    hangup_after_seconds: float = 1.0,
+    plan: CallPlan = CallPlan(),  # noqa: B008  frozen
     on_progress: OnProgress | None = None,
 ) -> CallResult:
     """Play 16-bit mono PCM at 8 kHz as one call of `AudioSocket()`, in real time.
 
-    The UUID goes first, then a frame every 20 ms, the last one as short as it is; the connection is closed
-    `hangup_after_seconds` after it, in which nothing is sent. Raises OSError when nobody answers.
+    The UUID goes first, then each frame at its time, the last one as short as it is. Raises OSError when nobody
+    answers.
     """
     async with asyncio.timeout(CONNECT_SECONDS):
         reader, writer = await asyncio.open_connection(host, port)
     try:
         async with asyncio.TaskGroup() as group:
             listener = group.create_task(_listen(reader))
-            frames = await _speak(writer, pcm, call_uuid, listener, on_progress)
-            await asyncio.wait({listener}, timeout=hangup_after_seconds)
+            writer.write(encode(Kind.UUID, call_uuid.bytes))
+            frames = await _speak(writer, schedule(pcm, plan), listener, on_progress)
+            await asyncio.wait({listener}, timeout=0 if plan.hang_up_at is not None else plan.linger)
             ended_by_gateway = listener.done()
+            if plan.reset:
+                _will_reset(writer)
             writer.close()  # what Asterisk does at the end of a call: FIN, and no word
             heard = await listener
     except* (ConnectionError, TimeoutError) as group_error:
@@ -112,29 +116,31 @@ async def call_audiosocket(
     return CallResult(call_uuid=str(call_uuid), frames=frames, heard_frames=heard, ended_by_gateway=ended_by_gateway)
 
 
+def _will_reset(writer: asyncio.StreamWriter) -> None:
+    """Let the close of the socket be a reset (socket(7), SO_LINGER)."""
+    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
 async def _speak(
     writer: asyncio.StreamWriter,
-    pcm: bytes,
-    call_uuid: uuid.UUID,
+    sends: Sequence[Send],
     listener: asyncio.Task[int],
     on_progress: OnProgress | None,
 ) -> int:
     """Send everything on time, or until the gateway hangs up; tell how many frames went out."""
     loop = asyncio.get_running_loop()
-    writer.write(encode(Kind.UUID, call_uuid.bytes))
-    frames = [pcm[start : start + FRAME_BYTES] for start in range(0, len(pcm), FRAME_BYTES)]
     begin = loop.time()
-    for number, frame in enumerate(frames):
-        wait = begin + number * FRAME_MS / 1000 - loop.time()
+    for number, send in enumerate(sends):
+        wait = begin + send.at - loop.time()
         if wait > 0:
             await asyncio.wait({listener}, timeout=wait)
         if listener.done():
             return number
-        writer.write(encode(Kind.SLIN, frame))
+        writer.write(send.frame)
         await writer.drain()
         if on_progress is not None:
-            on_progress(number + 1, len(frames))
-    return len(frames)
+            on_progress(number + 1, len(sends))
+    return len(sends)
 
 
 async def _listen(reader: asyncio.StreamReader) -> int:

@@ -6,14 +6,31 @@ import asyncio
 import sys
 import uuid
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from gateway.call_plan import At, CallPlan, parse_digit, parse_hold
 from gateway.caller import AudioFileError, CallResult, call_audiosocket, read_audio
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 MOST_CALLS = 1000
+
+
+def _each(parse: Callable[[str], At]) -> Callable[[click.Context, click.Parameter, tuple[str, ...]], tuple[At, ...]]:
+    """Read every `AT:WHAT` of an option."""
+
+    def read(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[At, ...]:
+        try:
+            return tuple(parse(value) for value in values)
+        except ValueError as error:
+            raise click.BadParameter(f"expected {param.metavar}, such as 1.5:5, got {error}", ctx, param) from error
+
+    return read
 
 
 @click.group()
@@ -39,6 +56,22 @@ def call() -> None:
 )
 @click.option("--uuid", "call_uuid", type=click.UUID, help="The call's UUID, for a single call; random otherwise.")
 @click.option(
+    "--packet-ms", default="20", show_default=True, type=click.Choice(["10", "20", "30", "40"]), help="Packet time."
+)
+@click.option(
+    "--digit",
+    "digits",
+    multiple=True,
+    callback=_each(parse_digit),
+    metavar="AT:KEY",
+    help="Press a key at that second.",
+)
+@click.option(
+    "--hold", "holds", multiple=True, callback=_each(parse_hold), metavar="AT:SECONDS", help="Send nothing for so long."
+)
+@click.option("--hangup-at", type=click.FloatRange(0), metavar="SECONDS", help="Hang up before the end of the file.")
+@click.option("--reset", is_flag=True, help="End with a reset of the connection, as a broken call does.")
+@click.option(
     "--hangup-after",
     default=1.0,
     show_default=True,
@@ -47,18 +80,19 @@ def call() -> None:
     help="Stay connected, sending nothing, after the end of the file.",
 )
 def asterisk(
-    files: tuple[Path, ...], host: str, port: int, calls: int, call_uuid: uuid.UUID | None, hangup_after: float
+    files: tuple[Path, ...], host: str, port: int, calls: int, call_uuid: uuid.UUID | None, **plan: Any
 ) -> None:
     """Call like Asterisk's AudioSocket(): one call for each FILE, all at the same time.
 
     FILE is a WAV file (PCM of 8 or 16 bits, any rate) or raw mu-law at 8 kHz (any other name). It is sent in
-    real time, a frame of 20 ms of 16-bit PCM at 8 kHz after the other. Exit status 1 if a file cannot be read or a call
-    does not come about or is broken off.
+    real time, packet by packet, as 16-bit PCM at 8 kHz. A key leaves a hole of 200 ms in the audio, as it does in
+    Asterisk. Exit status 1 if a file cannot be read or a call does not come about or is broken off.
 
     \b
     Examples:
       linescribe call asterisk greeting.wav
       linescribe call asterisk --calls 10 greeting.wav       ten callers say the same
+      linescribe call asterisk --digit 1.5:5 --hold 3:10 greeting.wav
     """
     if call_uuid is not None and len(files) * calls > 1:
         raise click.UsageError("--uuid names one call; here are several.")
@@ -68,13 +102,31 @@ def asterisk(
         click.echo(f"linescribe: {error}; no call was made", err=True)
         sys.exit(1)
     try:
-        sys.exit(asyncio.run(_call_all(audio, host, port, call_uuid, hangup_after)))
+        sys.exit(asyncio.run(_call_all(audio, host, port, call_uuid, _plan(**plan))))
     except KeyboardInterrupt:
         sys.exit(130)
 
 
+def _plan(
+    packet_ms: str,
+    digits: tuple[At, ...],
+    holds: tuple[At, ...],
+    hangup_at: float | None,
+    reset: bool,
+    hangup_after: float,
+) -> CallPlan:
+    return CallPlan(
+        packet_ms=int(packet_ms),
+        digits=digits,
+        holds=holds,
+        hang_up_at=hangup_at,
+        reset=reset,
+        linger=hangup_after,
+    )
+
+
 async def _call_all(
-    audio: list[tuple[Path, bytes]], host: str, port: int, call_uuid: uuid.UUID | None, hangup_after: float
+    audio: list[tuple[Path, bytes]], host: str, port: int, call_uuid: uuid.UUID | None, plan: CallPlan
 ) -> int:
     """Make all calls at once; tell the exit status."""
     columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
@@ -89,12 +141,7 @@ async def _call_all(
 
             try:
                 return await call_audiosocket(
-                    pcm,
-                    host=host,
-                    port=port,
-                    call_uuid=name,
-                    hangup_after_seconds=hangup_after,
-                    on_progress=on_progress,
+                    pcm, host=host, port=port, call_uuid=name, plan=plan, on_progress=on_progress
                 )
             except (OSError, TimeoutError) as error:
                 return f"{path}: no call to {host}:{port}: {str(error) or 'nobody answered'}; is a gateway there?"

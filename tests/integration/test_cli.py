@@ -175,6 +175,18 @@ async def test_call_asterisk_takes_a_uuid(home: House) -> None:
     await home.inbox.wait("call.ended", external_call_id=name)
 
 
+async def test_call_asterisk_presses_keys_holds_and_breaks_off(home: House) -> None:
+    options = ["--digit", "0.5:5", "--hold", "1:0.5", "--hangup-at", "2", "--packet-ms", "40", "--reset"]
+    status, out, _ = await call("--port", str(home.port), *options, str(PROMPT))
+    assert status == 0
+    name = out.split()[0]
+    (ended,) = await home.inbox.wait("call.ended", external_call_id=name)
+    assert [digit["digit"] for digit in home.inbox.of("call.digit", name)] == ["5"]
+    assert ended["reason"] == "hangup"
+    assert ended["audio_ms"]["inbound"] == pytest.approx(1_300, abs=80)  # two seconds without hold and key
+    assert ended["duration_ms"] == pytest.approx(2_000, abs=400)
+
+
 async def test_call_asterisk_says_when_the_gateway_hangs_up(tmp_path: Path) -> None:
     async with house(tmp_path, CALLS__MAX_CALLS=1) as home:
         line = await home.call()
@@ -194,6 +206,8 @@ async def test_call_asterisk_says_when_the_gateway_hangs_up(tmp_path: Path) -> N
         (["--port", "1", str(PROMPT)], 1, "no call to 127.0.0.1:1"),
         (["--uuid", "7b3a4603-5d43-46db-b93b-d2980fa14c68", str(PROMPT), str(PROMPT)], 2, "--uuid names one call"),
         ([], 2, "Missing argument"),
+        (["--digit", "5", str(PROMPT)], 2, "expected AT:KEY"),
+        (["--hold", "1:-2", str(PROMPT)], 2, "expected AT:SECONDS"),
     ],
 )
 async def test_call_asterisk_names_what_is_wrong(arguments: list[str], status: int, expected: str) -> None:

@@ -1,0 +1,88 @@
+"""What a simulated Asterisk call sends, and when: packets, keys, holds, an early end. Pure."""
+
+from __future__ import annotations
+
+import msgspec
+
+from adapters.asterisk.audiosocket import DIGITS, Kind, encode
+
+RATE_HZ = 8_000
+BYTES_PER_MS = RATE_HZ // 1000 * 2
+
+DIGIT_SECONDS = 0.2
+"""A key leaves so long a hole in the audio, and is told when it ends (Asterisk 23.5, RFC 2833)."""
+
+
+class At(msgspec.Struct, frozen=True):
+    """Something that happens when so much of the file has been played."""
+
+    seconds: float
+    what: str
+
+
+class CallPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """How a file is played. All times are seconds."""
+
+    packet_ms: int = 20
+    """The caller's packet time: AudioSocket's frames follow it."""
+    digits: tuple[At, ...] = ()
+    holds: tuple[At, ...] = ()
+    """`what` is how long frames stop; the file goes on after it where it was."""
+    hang_up_at: float | None = None
+    """Seconds into the call, holds included."""
+    reset: bool = False
+    """End the connection with a reset instead of an orderly FIN."""
+    linger: float = 1.0
+    """Stay connected so long after the last frame, sending nothing."""
+
+
+class Send(msgspec.Struct, frozen=True, order=True):
+    """One frame and its time, from the beginning of the call."""
+
+    at: float
+    frame: bytes
+
+
+def parse_at(text: str) -> At:
+    """Read `SECONDS:WHAT`. Raises ValueError."""
+    seconds, colon, what = text.partition(":")
+    moment = float(seconds)
+    if not colon or not what or not 0 <= moment < float("inf"):
+        raise ValueError(text)
+    return At(moment, what)
+
+
+def parse_digit(text: str) -> At:
+    """Read `SECONDS:KEY`. Raises ValueError."""
+    at = parse_at(text)
+    if at.what.upper() not in DIGITS:
+        raise ValueError(text)
+    return At(at.seconds, at.what.upper())
+
+
+def parse_hold(text: str) -> At:
+    """Read `SECONDS:SECONDS`. Raises ValueError."""
+    at = parse_at(text)
+    if not 0 < float(at.what) < float("inf"):
+        raise ValueError(text)
+    return at
+
+
+def schedule(pcm: bytes, plan: CallPlan) -> list[Send]:
+    """Lay 16-bit mono PCM at 8 kHz out as the frames of one call, in order."""
+    size = plan.packet_ms * BYTES_PER_MS
+    sends = []
+    for number, start in enumerate(range(0, len(pcm), size)):
+        played = number * plan.packet_ms / 1000
+        if not any(digit.seconds <= played < digit.seconds + DIGIT_SECONDS for digit in plan.digits):
+            sends.append(Send(played + _held(played, plan), encode(Kind.SLIN, pcm[start : start + size])))
+    for digit in plan.digits:
+        told = digit.seconds + DIGIT_SECONDS
+        sends.append(Send(told + _held(digit.seconds, plan), encode(Kind.DIGIT, digit.what.encode())))
+    end = float("inf") if plan.hang_up_at is None else plan.hang_up_at
+    return sorted((send for send in sends if send.at < end), key=lambda send: send.at)
+
+
+def _held(played: float, plan: CallPlan) -> float:
+    """Tell how long frames have stopped before so much of the file."""
+    return sum(float(hold.what) for hold in plan.holds if hold.seconds <= played)
