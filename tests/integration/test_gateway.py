@@ -364,7 +364,7 @@ async def test_the_drain_ends_when_its_time_is_over(tmp_path: Path) -> None:
 
 
 async def test_many_calls_at_once_each_get_their_own_words(home: House) -> None:
-    lines = [await home.call(SPEECH) for _ in range(40)]
+    lines = [await home.call(SPEECH) for _ in range(200)]
     for line in lines:
         await line.hang_up()
     await home.inbox.wait("call.ended", len(lines))
