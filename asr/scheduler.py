@@ -205,7 +205,7 @@ class Scheduler:
             answers = await self._engine.decode(lane, requests)
         except ModelError as error:
             return [error] * len(requests)
-        except Exception as error:
+        except Exception as error:  # the engine's fault, ours: the batch has its answer, and the lane goes on
             log.exception("decode.failed", lane=lane)
             return [ModelError(ModelErrorCode.FAILED, f"the engine raised {type(error).__name__}")] * len(requests)
         return answers

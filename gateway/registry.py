@@ -53,7 +53,7 @@ class Registry:
         for session in tuple(self._calls.values()):
             try:
                 session.tick(now)
-            except Exception:
+            except Exception:  # one call's fault, ours, must not stop the others' clock
                 log.exception("call failed", call_id=session.call_id)
                 session.end(StreamEnd.ERROR)
 
@@ -78,7 +78,7 @@ class Registry:
     async def _run(self, session: CallSession) -> None:
         try:
             await session.run()
-        except Exception:
+        except Exception:  # the store is closed or broken; the next start gives this call its end
             log.exception("call without an end", call_id=session.call_id)
         finally:
             del self._calls[session.call_id]

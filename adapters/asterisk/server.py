@@ -79,7 +79,7 @@ class AudioSocketServer:
         for connection in tuple(self.connections):
             try:
                 connection.tick(now)
-            except Exception:
+            except Exception:  # one connection's fault, ours, must not stop the others' clock
                 log.exception("connection failed", listener=self.settings.name)
                 connection.abort()
 

@@ -205,7 +205,7 @@ def _attempt(connection: sqlite3.Connection, job: _Job) -> Result:
     connection.execute("SAVEPOINT job")
     try:
         result, failure = job.work(connection), None
-    except Exception as error:
+    except Exception as error:  # the job's own: told to its caller, and no neighbour is undone
         if _is_passing(error):
             raise
         connection.execute("ROLLBACK TO job")
