@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
 BLOCK_MS = 20
 BLOCK_SAMPLES = SAMPLE_RATE_HZ * BLOCK_MS // 1000
-BLOCK_BYTES = BLOCK_SAMPLES * 2
 
 
 def voice_detector(aggressiveness: int) -> Callable[[bytes], bool]:

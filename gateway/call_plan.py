@@ -36,7 +36,7 @@ class CallPlan(msgspec.Struct, frozen=True, kw_only=True):
     """Stay connected so long after the last frame, sending nothing."""
 
 
-class Send(msgspec.Struct, frozen=True, order=True):
+class Send(msgspec.Struct, frozen=True):
     """One frame and its time, from the beginning of the call."""
 
     at: float
