@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 SECRET_PREFIX = "whsec_"  # noqa: S105  the public marker of Standard Webhooks, no secret
 SECRET_BYTES = range(24, 65)
+SHORTEST_TOKEN = 24
 
 _CODES = (
     "af am ar as az ba be bg bn bo br bs ca cs cy da de el en es et eu fa fi fo fr gl gu ha haw he hi hr ht hu hy id"
@@ -33,6 +34,22 @@ def check_language(language: str) -> None:
         near = difflib.get_close_matches(language, LANGUAGES, n=3, cutoff=0.4)
         hint = f"; near are {', '.join(sorted(near))}" if near else ""
         raise ValueError(f"Expected a language code such as en, es or de, or auto, got {language!r}{hint}")
+
+
+def check_model_language(model: str, language: str | None) -> None:
+    """Refuse a language for a model that knows English only."""
+    if model.endswith(".en") and language not in {"en", "auto", None}:
+        raise ValueError(f"Expected language en, for {model} knows no other; or a model without .en")
+
+
+def check_token(secret: Secret) -> None:
+    """Refuse a token that could be guessed, or that no HTTP header can carry."""
+    token = secret.reveal()
+    if len(token) < SHORTEST_TOKEN or not token.isascii() or not token.isprintable() or " " in token:
+        raise ValueError(
+            f"Expected a token of at least {SHORTEST_TOKEN} characters, ASCII without blanks"
+            " (make one: openssl rand -hex 24)"
+        )
 
 
 def check_network(network: str) -> None:
@@ -99,3 +116,11 @@ def distinct(what: str, values: Sequence[str]) -> None:
     for value in values:
         if values.count(value) > 1:
             raise ValueError(f"Expected {what} to differ, but {value!r} stands there twice: give each its own")
+
+
+def known(what: str, names: Sequence[str], among: Sequence[str]) -> None:
+    """Refuse a name that stands for nothing."""
+    for name in names:
+        if name not in among:
+            there = f"expected one of {', '.join(among)}" if among else "there is none"
+            raise ValueError(f"Unknown {what}: {name!r}; {there}")

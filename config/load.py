@@ -155,7 +155,9 @@ def _assign(document: dict[str, Any], path: KeyPath, name: str, text: str) -> No
 def _step(place: Any, part: str | int, name: str, *, make: bool = False) -> Any:
     match place:
         case dict() if isinstance(part, str):
-            return place.get(part) if make else place.setdefault(part, {})
+            if not make and place.get(part) is None:
+                place[part] = {}  # a section that is not there unless somebody asks for it
+            return place.get(part)
         case list() if isinstance(part, int) and part < len(place):
             return place[part]
         case list() if isinstance(part, int) and part == len(place):
@@ -178,7 +180,7 @@ def _decode(_kind: type, given: object) -> Secret:
     return read_secret(given)
 
 
-_AT = re.compile(r" - at `\$(?P<path>[^`]*)`$")
+_AT = re.compile(r" - at (?P<key>`key` in )?`\$(?P<path>[^`]*)`$")
 _PART = re.compile(r"\.(?P<key>[^.\[]+)|\[(?P<index>\d+)\]")
 _UNKNOWN = re.compile(r"^Object contains unknown field `(?P<key>.*)`$", re.DOTALL)
 
@@ -194,10 +196,14 @@ def _explain(message: str) -> tuple[KeyPath, str]:
         key = unknown["key"]
         return (*path, key), f"unknown key; {_suggestion(path, key)}"
     if message.startswith("Invalid enum value"):
-        choices = ", ".join(str(value) for value in _type_at(path).values)
+        kind = _type_at(path)
+        values = (kind.key_type if at and at["key"] else kind).values
+        choices = ", ".join(str(value) for value in values)
         return path, f"{message[0].lower()}{message[1:]}; expected one of {choices}"
     if message.endswith("got `bool`"):
         message += " (in YAML yes, no, on and off are not text: quote them)"
+    if message.startswith("Expected `str") and message.endswith("got `int`"):
+        message += " (quote a number that is a name)"
     return path, message[0].lower() + message[1:]
 
 
@@ -215,12 +221,24 @@ def _suggestion(path: KeyPath, key: str) -> str:
 def _type_at(path: KeyPath) -> Any:
     info: Any = msgspec.inspect.type_info(Settings)
     for part in path:
-        if isinstance(part, int):
-            info = info.item_type
-        else:
-            info = next(field.type for field in info.fields if field.name == part)
-        while isinstance(info, msgspec.inspect.Metadata):
-            info = info.type
+        match info:
+            case msgspec.inspect.VarTupleType():
+                info = info.item_type
+            case msgspec.inspect.DictType():
+                info = info.value_type
+            case _:
+                info = next(field.type for field in info.fields if field.name == part)
+        info = _bare(info)
+    return info
+
+
+def _bare(info: Any) -> Any:
+    """Take off what stands around a type: limits, and that it may be null."""
+    match info:
+        case msgspec.inspect.Metadata():
+            return _bare(info.type)
+        case msgspec.inspect.UnionType():
+            return _bare(info.types[0])
     return info
 
 

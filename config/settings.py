@@ -11,31 +11,24 @@ import msgspec
 
 from config.checks import (
     check_language,
+    check_model_language,
     check_network,
     check_path,
+    check_token,
     decode_webhook_secret,
     distinct,
     http_url,
     is_loopback,
+    known,
 )
 
 # At run time too: msgspec resolves the annotations below.
+from config.routes import Route  # noqa: TC001
 from config.secret import Secret  # noqa: TC001
-
-Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
-A_YEAR = 31_536_000
-Positive = Annotated[float, msgspec.Meta(gt=0, le=A_YEAR)]
-NotNegative = Annotated[float, msgspec.Meta(ge=0, le=A_YEAR)]
-Count = Annotated[int, msgspec.Meta(ge=1)]
-Name = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")]
-Host = Annotated[str, msgspec.Meta(min_length=1)]
+from config.types import Count, Group, Host, Name, NotNegative, Port, Positive, Role
 
 LONGEST_DECODE_MS = 30_000
 """Whisper hears thirty seconds at a time."""
-
-
-class Group(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A section of the settings file."""
 
 
 class Log(Group, frozen=True, kw_only=True):
@@ -46,6 +39,18 @@ class Log(Group, frozen=True, kw_only=True):
     transcripts: bool = False
 
 
+class Tls(Group, frozen=True, kw_only=True):
+    """What a listener needs to speak TLS: PEM files, read again when they change."""
+
+    certificate: str
+    key: str
+    client_ca: str | None = None
+
+    def __post_init__(self) -> None:
+        for path in (self.certificate, self.key, self.client_ca):
+            check_path(path)
+
+
 class AudioSocketListener(Group, frozen=True, kw_only=True):
     """One port on which Asterisk's AudioSocket is answered."""
 
@@ -54,21 +59,57 @@ class AudioSocketListener(Group, frozen=True, kw_only=True):
     port: Port = 9092
     encoding: Literal["slin", "ulaw", "alaw"] = "slin"
     allowed_peers: tuple[str, ...] = ()
-    role: Literal["inbound", "outbound", "mixed", "other"] = "inbound"
+    account: Name | None = None
+    registration: Literal["optional", "required"] = "optional"
+    role: Role = "inbound"
     label: str | None = None
     uuid_timeout_seconds: Positive = 5.0
     idle_timeout_seconds: Positive | None = None
-    keep_alive_seconds: Positive | None = 1.0
+    keep_alive: Literal["gaps", "always", "never"] = "gaps"
+    keep_alive_seconds: Positive = 1.0
+    tls: Tls | None = None
 
     def __post_init__(self) -> None:
         for network in self.allowed_peers:
             check_network(network)
 
 
+class Token(Group, frozen=True, kw_only=True):
+    """Who may use the HTTP API."""
+
+    name: Name
+    secret: Secret
+
+    def __post_init__(self) -> None:
+        check_token(self.secret)
+
+
+class Http(Group, frozen=True, kw_only=True):
+    """The port of the HTTP API."""
+
+    host: Host = "127.0.0.1"
+    port: Port | None = 8080
+    tls: Tls | None = None
+    public_url: str | None = None
+    trusted_proxies: tuple[str, ...] = ()
+    tokens: tuple[Token, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.public_url is not None and any((http_url(self.public_url).query, http_url(self.public_url).fragment)):
+            raise ValueError("Expected a public_url without ? and #")
+        for network in self.trusted_proxies:
+            check_network(network)
+        distinct("names in http.tokens", [token.name for token in self.tokens])
+
+
 class Calls(Group, frozen=True, kw_only=True):
     """The life of a call."""
 
     max_calls: Count = 500
+    max_streams: Annotated[int, msgspec.Meta(ge=1, le=64)] = 8
+    decode_duplicates: bool = False
+    max_registrations: Count = 10_000
+    registration_seconds: Positive = 300.0
     linger_seconds: NotNegative = 3.0
     finish_seconds: Positive = 30.0
     drain_seconds: NotNegative = 1800.0
@@ -106,8 +147,7 @@ class Models(Group, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         check_language(self.language)
         for model in (self.interim, self.final):
-            if model.endswith(".en") and self.language not in {"en", "auto"}:
-                raise ValueError(f"Expected language en, for {model} knows no other; or a model without .en")
+            check_model_language(model, self.language)
         check_path(self.cache_dir)
 
 
@@ -165,15 +205,44 @@ class Settings(Group, frozen=True, kw_only=True):
 
     state_dir: str | None = None
     log: Log = Log()
+    http: Http = Http()
     audiosocket: tuple[AudioSocketListener, ...] = (AudioSocketListener(),)
     calls: Calls = Calls()
     speech: Speech = Speech()
     models: Models = Models()
     transcripts: Transcripts = Transcripts()
     delivery: Delivery = Delivery()
+    routes: tuple[Route, ...] = ()
 
     def __post_init__(self) -> None:
         check_path(self.state_dir)
+        self._check_listeners()
+        self._check_routes()
+
+    def _check_listeners(self) -> None:
         distinct("names in audiosocket", [listener.name for listener in self.audiosocket])
         bound = [f"{each.host}:{each.port}" for each in self.audiosocket if each.port]
         distinct("addresses in audiosocket", bound)
+        if self.http.port is not None:
+            bound.append(f"{self.http.host}:{self.http.port}")
+            distinct("addresses of listeners", [each for each in bound if not each.endswith(":0")])
+        closed = self.http.port is None or not self.http.tokens
+        for listener in self.audiosocket:
+            if listener.registration == "required" and closed:
+                raise ValueError(
+                    f"Expected http.tokens, and http.port, for listener {listener.name!r} demands registration:"
+                    " without them nobody could register a call"
+                )
+
+    def _check_routes(self) -> None:
+        distinct("names in routes", [route.name for route in self.routes])
+        endpoints = [endpoint.name for endpoint in self.delivery.endpoints]
+        for number, route in enumerate(self.routes):
+            known(f"endpoint in route {route.name!r}", route.endpoints or (), endpoints)
+            if route.matches_all and number < len(self.routes) - 1:
+                raise ValueError(
+                    f"Expected route {route.name!r} to be the last, for it matches every stream:"
+                    " those after it would never be taken"
+                )
+            for model in (self.models.interim, self.models.final):
+                check_model_language(model, route.language)

@@ -38,6 +38,10 @@ def endpoint(**fields: object) -> str:
     return msgspec.json.encode({"delivery": {"endpoints": [given]}}).decode()
 
 
+def tokens(*names: str) -> str:
+    return msgspec.json.encode({"http": {"tokens": [{"name": name, "secret": "x" * 24} for name in names]}}).decode()
+
+
 def test_the_documented_file_holds_every_key_with_its_default() -> None:
     assert msgspec.yaml.decode(DEFAULTS.read_bytes()) == msgspec.json.decode(msgspec.json.encode(Settings()))
 
@@ -70,6 +74,7 @@ def test_an_empty_file_means_the_defaults(write: Write) -> None:
 
 
 def test_default_binds_are_loopback() -> None:
+    assert is_loopback(Settings().http.host)
     assert all(is_loopback(each.host) for each in Settings().audiosocket)
 
 
@@ -102,6 +107,27 @@ def test_default_binds_are_loopback() -> None:
         ("state_dir: ~nosuchuser/x\n", ["no such user"]),
         ("delivery: {timeout_seconds: .inf}\n", ["delivery.timeout_seconds", "<= 31536000"]),
         ("delivery: {timeout_seconds: .nan}\n", ["delivery.timeout_seconds", "> 0"]),
+        ("http: {tls: {certificat: /x}}\n", ["my.yaml:1", "http.tls.certificat", "did you mean 'certificate'"]),
+        ("http: {tls: {certificate: /x}}\n", ["http.tls", "`key`"]),
+        ("http: {tls: {certificate: ~nosuchuser/x, key: /x}}\n", ["http.tls", "no such user"]),
+        ("http: {public_url: 'ftp://x'}\n", ["http", "http:// or https://"]),
+        ("http: {public_url: 'https://x/?a=1'}\n", ["http", "without ? and #"]),
+        ("http: {trusted_proxies: [proxy]}\n", ["http", "'proxy'"]),
+        ("http: {tokens: [{name: pbx, secret: hunter2}]}\n", ["http.tokens[0]", "24 characters", "openssl"]),
+        (tokens("a", "a"), ["names in http.tokens", "'a' stands there twice"]),
+        ("http: {port: 9092}\n", ["addresses of listeners", "127.0.0.1:9092"]),
+        ("audiosocket: [{registration: required}]\n", ["'audiosocket' demands registration", "http.tokens"]),
+        ("routes: [{match: {}}]\n", ["routes[0]", "`name`"]),
+        ("routes: [{name: a}, {name: a}]\n", ["names in routes"]),
+        ("routes: [{name: a}, {name: b, language: de}]\n", ["'a' to be the last"]),
+        ("routes: [{name: a, match: {listner: x}}]\n", ["routes[0].match.listner", "'listener'"]),
+        ("routes: [{name: a, match: {called: 700}}]\n", ["routes[0].match.called", "quote a number"]),
+        ("routes: [{name: a, match: {called: []}}]\n", ["routes[0].match.called", "length >= 1"]),
+        ("routes: [{name: a, match: {parameters: {queue: no}}}]\n", ["match.parameters", "quote them"]),
+        ("routes: [{name: a, language: zz}]\n", ["routes[0]", "language code"]),
+        ("routes: [{name: a, labels: {caller: x}}]\n", ["routes[0].labels", "inbound"]),
+        ("routes: [{name: a, endpoints: [crm]}]\n", ["endpoint in route 'a'", "'crm'", "there is none"]),
+        ("models: {final: tiny.en}\nroutes: [{name: a, language: de}]\n", ["tiny.en knows no other"]),
         ("audiosocket: [{encoding: g722}]\n", ["audiosocket[0].encoding", "alaw, slin, ulaw"]),
         ("audiosocket: [{allowed_peers: [10.0.0.1/8]}]\n", ["audiosocket[0]", "10.1.0.0/16", "host bits"]),
         ("audiosocket: [{allowed_peers: [pbx]}]\n", ["audiosocket[0]", "'pbx'"]),

@@ -1,0 +1,52 @@
+"""Routes: which settings apply to which stream. What they do, `gateway/routes.py` decides."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+
+from config.checks import check_language
+from config.types import Count, Group, Name, Role
+
+Pattern = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+Patterns = Pattern | Annotated[tuple[Pattern, ...], msgspec.Meta(min_length=1)]
+"""One pattern, or several of which one has to fit; * stands for anything, ? for one character."""
+
+Hint = Annotated[str, msgspec.Meta(min_length=1, max_length=1000)]
+"""Text given to the model beforehand; Whisper takes in some 220 tokens of it."""
+
+
+class Match(Group, frozen=True, kw_only=True):
+    """What a stream must be for a route to take it; what is left out fits every stream."""
+
+    adapter: Patterns | None = None
+    listener: Patterns | None = None
+    account: Patterns | None = None
+    called: Patterns | None = None
+    calling: Patterns | None = None
+    parameters: dict[str, Patterns] = msgspec.field(default_factory=dict)
+
+
+class Route(Group, frozen=True, kw_only=True):
+    """What applies to the streams that match; what is left out is as the other settings have it."""
+
+    name: Name
+    match: Match = Match()
+    language: str | None = None
+    hotwords: Hint | None = None
+    initial_prompt: Hint | None = None
+    labels: dict[Role, str] = msgspec.field(default_factory=dict)
+    words: bool | None = None
+    segments: bool | None = None
+    endpoints: tuple[Name, ...] | None = None
+    max_calls: Count | None = None
+
+    def __post_init__(self) -> None:
+        if self.language is not None:
+            check_language(self.language)
+
+    @property
+    def matches_all(self) -> bool:
+        """Whether no stream can pass this route by."""
+        return self.match == Match()

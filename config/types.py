@@ -1,0 +1,21 @@
+"""The kinds of values that settings hold."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+
+A_YEAR = 31_536_000
+
+Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
+Positive = Annotated[float, msgspec.Meta(gt=0, le=A_YEAR)]
+NotNegative = Annotated[float, msgspec.Meta(ge=0, le=A_YEAR)]
+Count = Annotated[int, msgspec.Meta(ge=1)]
+Name = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")]
+Host = Annotated[str, msgspec.Meta(min_length=1)]
+Role = Literal["inbound", "outbound", "mixed", "other"]
+
+
+class Group(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A section of the settings file."""
