@@ -14,7 +14,7 @@ from adapters.stream import AudioFrame, Refusal, StreamEnd, StreamEnded, StreamO
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from adapters.stream import Host, Peer, StreamEvent, StreamSink, Wire
+    from adapters.stream import Host, Listener, Peer, StreamEvent, StreamSink, Wire
 
 log = structlog.get_logger()
 
@@ -47,8 +47,7 @@ class Pump:
         self,
         wire: Wire,
         *,
-        kind: str,
-        listener: str,
+        listener: Listener,
         address: str,
         limits: Limits,
         host: Host,
@@ -59,7 +58,6 @@ class Pump:
         self._wire = wire
         self._advice = advice
         self._rate = RateCheck()
-        self._kind = kind
         self._listener = listener
         self._address = address
         self._limits = limits
@@ -74,7 +72,7 @@ class Pump:
         self._too_fast = False
         self._frames = _Allowance(FRAMES_PER_SECOND, FRAMES_AT_ONCE, self._opened_at)
         self._messages = _Allowance(MESSAGES_PER_SECOND, MESSAGES_AT_ONCE, self._opened_at)
-        self._log = log.bind(listener=listener, peer=address)
+        self._log = log.bind(listener=listener.name, peer=address)
 
     @property
     def waiting(self) -> bool:
@@ -167,7 +165,7 @@ class Pump:
             self._sink.handle(event, now)
 
     def _start(self, started: StreamStarted, now: float) -> None:
-        offer = StreamOffer(kind=self._kind, listener=self._listener, address=self._address, started=started)
+        offer = StreamOffer(listener=self._listener, address=self._address, started=started)
         try:
             sink = self._host.admit(offer, self._peer, now)
         except Refusal as refusal:

@@ -137,6 +137,7 @@ class RefusalReason(StrEnum):
 
     FULL = "full"
     DRAINING = "draining"
+    UNREGISTERED = "unregistered"
 
 
 class Refusal(Exception):  # noqa: N818  no error: the gateway declines on purpose
@@ -147,13 +148,23 @@ class Refusal(Exception):  # noqa: N818  no error: the gateway declines on purpo
         self.reason = reason
 
 
-class StreamOffer(msgspec.Struct, frozen=True, kw_only=True):
-    """A stream that asks to be admitted, and where it came from."""
+class Listener(msgspec.Struct, frozen=True, kw_only=True):
+    """The port or path by which a stream comes in."""
 
     kind: str
     """The adapter, such as `audiosocket`."""
-    listener: str
-    """The operator's name for the port or path."""
+    name: str
+    """The operator's word for it."""
+    account: str | None = None
+    """Streams of one account are of one call when they bring the same external call id."""
+    registered_only: bool = False
+    """Whether a stream must have been registered beforehand."""
+
+
+class StreamOffer(msgspec.Struct, frozen=True, kw_only=True):
+    """A stream that asks to be admitted, and where it came from."""
+
+    listener: Listener
     address: str
     """The peer's network address, for the log."""
     started: StreamStarted

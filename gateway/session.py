@@ -57,16 +57,16 @@ class CallSession:
         self._peer = peer
         self._clock = Clock(zero=arrived_at, wall_zero=means.wall())
         self._source = Source(
-            kind=offer.kind,
-            listener=offer.listener,
+            kind=offer.listener.kind,
+            listener=offer.listener.name,
             call_id=offer.started.external_call_id,
             stream_id=offer.started.stream_id,
         )
-        self._log = log.bind(call_id=call_id, listener=offer.listener, external_call_id=self._source.call_id)
+        self._log = log.bind(call_id=call_id, listener=offer.listener.name, external_call_id=self._source.call_id)
         self._record = CallRecord(
             call_id, self._source, offer.started.parameters, clock=self._clock, means=means, log=self._log
         )
-        self._log.info("call started", kind=offer.kind, peer=offer.address)
+        self._log.info("call started", kind=offer.listener.kind, peer=offer.address)
         self._tracks: dict[str, CallTrack] = {}
         self._found: asyncio.Queue[_Found] = asyncio.Queue()  # bounded by _find
         self._decoding: asyncio.Queue[_Decoding | None] = asyncio.Queue(FOUND_LIMIT)

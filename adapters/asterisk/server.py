@@ -14,7 +14,7 @@ import structlog
 from adapters.asterisk.audiosocket import KIND, SILENCE, TERMINATE, AudioSocketWire
 from adapters.pump import Limits, Pump
 from adapters.rate import RateVerdict
-from adapters.stream import Encoding, StreamEnd, Track, TrackRole
+from adapters.stream import Encoding, Listener, StreamEnd, Track, TrackRole
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,6 +52,12 @@ class AudioSocketServer:
         self.clock = clock
         self.track = Track(id=settings.role, role=TrackRole(settings.role), label=settings.label)
         self.encoding = ENCODINGS[settings.encoding]
+        self.listener = Listener(
+            kind=KIND,
+            name=settings.name,
+            account=settings.account,
+            registered_only=settings.registration == "required",
+        )
         self.networks = tuple(ipaddress.ip_network(each) for each in settings.allowed_peers)
         self.limits = Limits(
             handshake_seconds=settings.uuid_timeout_seconds, idle_seconds=settings.idle_timeout_seconds
@@ -134,8 +140,7 @@ class _Connection(asyncio.Protocol):
         server = self._server
         self._pump = Pump(
             AudioSocketWire(server.track, server.encoding),
-            kind=KIND,
-            listener=server.settings.name,
+            listener=server.listener,
             address=_address(self._transport),
             limits=server.limits,
             host=server.host,

@@ -43,8 +43,7 @@ class Scripted:
         self.log_context = {"call_id": "01"}
         self.pump = Pump(
             self,
-            kind="test",
-            listener="port",
+            listener=LISTENER,
             address="192.0.2.1:5",
             limits=Limits(handshake_seconds=5.0, idle_seconds=idle_seconds),
             host=self,
@@ -90,7 +89,7 @@ def test_an_admitted_stream_goes_to_its_sink_with_the_time_of_arrival() -> None:
     world.now = 100.02
     world.hear(FRAME)
     assert world.taken == [(STARTED, 100.0), (FRAME, 100.0), (FRAME, 100.02)]
-    assert world.offers == [StreamOffer(kind="test", listener="port", address="192.0.2.1:5", started=STARTED)]
+    assert world.offers == [StreamOffer(listener=LISTENER, address="192.0.2.1:5", started=STARTED)]
     assert not world.pump.waiting
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from adapters.stream import (
+    Listener,
     Refusal,
     RefusalReason,
     StreamEnd,
@@ -48,8 +49,7 @@ class World:
         )
         self.registry = Registry(means, lambda size: bytes([next(self._numbers)] * size))
         self.offer = StreamOffer(
-            kind="test",
-            listener="port",
+            listener=Listener(kind="test", name="port"),
             address="192.0.2.1:5",
             started=StreamStarted(stream_id="s", external_call_id="c", tracks=(Track(id="x", role=TrackRole.INBOUND),)),
         )

@@ -14,6 +14,7 @@ from adapters.stream import (
     DigitPressed,
     Encoding,
     Flush,
+    Listener,
     StreamEnd,
     StreamEnded,
     StreamEvent,
@@ -63,7 +64,7 @@ class World:
         self.started = StreamStarted(
             stream_id="s", external_call_id="c", tracks=tracks, parameters={"queue": "support"}
         )
-        offer = StreamOffer(kind="test", listener="port", address="192.0.2.1:5", started=self.started)
+        offer = StreamOffer(listener=Listener(kind="test", name="port"), address="192.0.2.1:5", started=self.started)
         self.session = CallSession("call", offer, self, means, self.now)
 
     async def _publish(self, event: StoredEvent) -> None:
