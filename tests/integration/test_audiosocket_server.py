@@ -17,6 +17,7 @@ from adapters.stream import (
     AudioFrame,
     DigitPressed,
     Encoding,
+    Listener,
     Peer,
     Refusal,
     RefusalReason,
@@ -103,11 +104,13 @@ async def listening(**changes: object) -> AsyncIterator[Port]:
 
 
 async def test_a_stream_is_offered_with_what_the_listener_says_of_it() -> None:
-    async with listening(name="customers", role="outbound", label="agent") as port:
+    stated = {"name": "customers", "role": "outbound", "label": "agent", "account": "pbx", "registration": "required"}
+    async with listening(**stated) as port:
         line = await port.connect()
         await port.hotel.hears(StreamStarted)
         (offer,) = port.hotel.offers
-        assert (offer.kind, offer.listener, offer.started.external_call_id) == ("audiosocket", "customers", line.name)
+        assert offer.listener == Listener(kind="audiosocket", name="customers", account="pbx", registered_only=True)
+        assert offer.started.external_call_id == line.name
         (track,) = offer.started.tracks
         assert (track.id, track.role, track.label) == ("outbound", TrackRole.OUTBOUND, "agent")
         assert offer.address.startswith("127.0.0.1:")

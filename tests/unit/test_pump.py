@@ -10,6 +10,7 @@ from adapters.stream import (
     AudioFrame,
     DigitPressed,
     Encoding,
+    Listener,
     Refusal,
     RefusalReason,
     StreamEnd,
@@ -27,6 +28,7 @@ SLIN = AudioFormat(Encoding.L16, 8_000)
 FRAME = AudioFrame("x", SLIN, bytes(320))
 SECOND = AudioFrame("x", SLIN, bytes(16_000))
 DIGIT = DigitPressed("x", "1")
+LISTENER = Listener(kind="test", name="port")
 
 
 class Scripted:
