@@ -1,0 +1,56 @@
+"""What stands in a request: JSON, or a form as a dialplan's CURL() sends it, brought to one typed value."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import parse_qsl
+
+import msgspec
+
+from gateway.http.errors import ApiError
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+T = TypeVar("T")
+
+MOST_FIELDS = 200
+
+
+async def read_body(request: web.Request, kind: type[T]) -> T:
+    """Read a body as `kind`. Raises ApiError: 400 for what is not one, 415 for neither JSON nor a form.
+
+    In a form a dot leads one level in (`parameters.queue=support`), a name that stands twice is a list, and a
+    field without a value is as if it were not there: a dialplan's variable may be empty.
+    """
+    text = await request.read()
+    form = request.content_type == "application/x-www-form-urlencoded" and not text.lstrip().startswith(b"{")
+    if text and not form and request.content_type not in {"application/json", "application/x-www-form-urlencoded"}:
+        raise ApiError(415, "unsupported_type", "expected application/json or application/x-www-form-urlencoded")
+    try:
+        content = _form(text) if form else msgspec.json.decode(text or b"{}")
+        return msgspec.convert(content, kind, strict=not form)
+    except msgspec.ValidationError as error:
+        raise ApiError(400, "invalid", _plain(str(error))) from error
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        raise ApiError(400, "bad_request", f"expected JSON or a form: {error}") from error
+
+
+def _form(text: bytes) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in parse_qsl(text.decode(), max_num_fields=MOST_FIELDS, errors="strict"):
+        *outer, last = name.split(".", 1) if "." in name else [name]
+        place = found.setdefault(outer[0], {}) if outer else found
+        if not isinstance(place, dict):
+            raise ValueError(f"{outer[0]} is a value and has no {last}")  # noqa: TRY004  the client's mistake
+        if last in place:
+            known = place[last] if isinstance(place[last], list) else [place[last]]
+            place[last] = [*known, value]
+        else:
+            place[last] = value
+    return found
+
+
+def _plain(message: str) -> str:
+    """Turn msgspec's sentence about `$.label` into one about `label`."""
+    return message.replace("`$.", "`").replace("`$`", "the body")

@@ -1,0 +1,212 @@
+"""`/v1/calls`: announce calls before they come, look at them, pause, resume and end them (docs/api.md)."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import quote
+
+import msgspec
+import structlog
+from aiohttp import hdrs, web
+
+from adapters.stream import Refusal, StreamEnd
+from config.checks import check_language, check_model_language, known
+
+# At run time too: msgspec resolves the annotations below.
+from config.routes import Patterns  # noqa: TC001
+from config.types import Role  # noqa: TC001
+from gateway.events import rfc3339
+from gateway.http.bodies import read_body
+from gateway.http.errors import ApiError
+from gateway.http.proxies import seen_of
+from gateway.http.tokens import account_of
+from gateway.registrations import Registration, RegistrationConflictError, RegistrationsFullError
+from gateway.registry import AmbiguousCallError, UnknownCallError
+from gateway.routes import CallOptions
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from config.settings import Settings
+    from gateway.registry import Registry
+    from gateway.session import CallSession
+
+log = structlog.get_logger()
+
+Text = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+Parameter = Annotated[str, msgspec.Meta(max_length=2000)]
+A_DAY = 86_400
+
+
+class NewCall(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body of POST /v1/calls."""
+
+    stream_id: Text
+    external_call_id: Text | None = None
+    role: Role | None = None
+    label: Text | None = None
+    language: Text | None = None
+    options: CallOptions = CallOptions()
+    webhook: Patterns | None = None
+    parameters: Annotated[dict[Text, Parameter], msgspec.Meta(max_length=64)] = msgspec.field(default_factory=dict)
+    expires_in_seconds: Annotated[float, msgspec.Meta(gt=0, le=A_DAY)] | None = None
+
+
+class Pause(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body of POST /v1/calls/{name}/pause."""
+
+    reason: Annotated[str, msgspec.Meta(max_length=100)] | None = None
+
+
+class CallsApi:
+    """The handlers, for everybody with a token."""
+
+    def __init__(
+        self, registry: Registry, settings: Settings, *, clock: Callable[[], float], wall: Callable[[], float]
+    ) -> None:
+        self._registry = registry
+        self._settings = settings
+        self._clock = clock
+        self._wall = wall
+
+    def routes(self) -> list[web.RouteDef]:
+        """List what is served."""
+        return [
+            web.post("/v1/calls", self._register),
+            web.get("/v1/calls", self._list),
+            web.get("/v1/calls/{name}", self._show),
+            web.post("/v1/calls/{name}/pause", self._pause),
+            web.post("/v1/calls/{name}/resume", self._resume),
+            web.post("/v1/calls/{name}/end", self._end),
+        ]
+
+    async def _register(self, request: web.Request) -> web.Response:
+        asked = await read_body(request, NewCall)
+        registration = self._registration(asked, account_of(request))
+        seconds = asked.expires_in_seconds or self._settings.calls.registration_seconds
+        try:
+            new = self._registry.register(registration, seconds)
+        except RegistrationConflictError:
+            message = "this stream is registered already, with other values; it keeps them until it comes or expires"
+            raise ApiError(409, "conflict", message) from None
+        except RegistrationsFullError:
+            raise ApiError(503, "full", "too many registered calls have not come (calls.max_registrations)") from None
+        except Refusal as refusal:
+            raise ApiError(503, refusal.reason, "no new calls are taken: the gateway is shutting down") from None
+        answer = _announced(registration) | {"expires_at": rfc3339(self._wall() + seconds)}
+        if not self._registry.registered(registration.stream_id):
+            answer |= _view(self._registry.find(registration.stream_id)) | {"expires_at": None}
+        place = f"{seen_of(request).base_url}/v1/calls/{quote(registration.stream_id)}"
+        return _json(answer, 201 if new else 200, {hdrs.LOCATION: place})
+
+    def _registration(self, asked: NewCall, account: str) -> Registration:
+        """Make of what is asked what is remembered. Raises ApiError."""
+        stream_id = _stream_id(asked.stream_id)
+        endpoints = (asked.webhook,) if isinstance(asked.webhook, str) else asked.webhook
+        try:
+            self._check(asked.language, endpoints or ())
+        except ValueError as error:
+            raise ApiError(400, "invalid", str(error)) from error
+        return Registration(
+            stream_id=stream_id,
+            account=account,
+            external_call_id=asked.external_call_id or stream_id,
+            role=asked.role,
+            label=asked.label,
+            language=asked.language,
+            options=asked.options,
+            endpoints=endpoints,
+            parameters=asked.parameters,
+        )
+
+    def _check(self, language: str | None, endpoints: tuple[str, ...]) -> None:
+        if language is not None:
+            check_language(language)
+        for model in (self._settings.models.interim, self._settings.models.final):
+            check_model_language(model, language)
+        known("webhook", endpoints, [endpoint.name for endpoint in self._settings.delivery.endpoints])
+
+    async def _list(self, _request: web.Request) -> web.Response:
+        return _json({"calls": [_view(session) for session in self._registry.sessions]})
+
+    async def _show(self, request: web.Request) -> web.Response:
+        registration = self._registry.registered(request.match_info["name"].lower())
+        return _json(_announced(registration) if registration else _view(self._find(request)))
+
+    async def _pause(self, request: web.Request) -> web.Response:
+        asked, session = await read_body(request, Pause), self._find(request)
+        session.pause(asked.reason or None, self._clock())
+        return _json(_view(session))
+
+    async def _resume(self, request: web.Request) -> web.Response:
+        session = self._find(request)
+        session.resume(self._clock())
+        return _json(_view(session))
+
+    async def _end(self, request: web.Request) -> web.Response:
+        session = self._find(request)
+        if session.open:
+            session.end(StreamEnd.ADMIN)
+        return _json(_view(session))
+
+    def _find(self, request: web.Request) -> CallSession:
+        name = request.match_info["name"]
+        try:
+            return self._registry.find(name)
+        except AmbiguousCallError:
+            message = "several calls go by this name: use the call_id of one of them"
+            raise ApiError(409, "ambiguous", message) from None
+        except UnknownCallError:
+            if self._registry.registered(name.lower()):
+                raise ApiError(409, "not_started", "this stream is registered and has not come yet") from None
+            raise ApiError(404, "unknown_call", "no call in progress goes by this name") from None
+
+
+def _stream_id(text: str) -> str:
+    try:
+        return str(uuid.UUID(text))
+    except ValueError:
+        raise ApiError(
+            400, "invalid", "Expected a UUID in `stream_id`, such as ${UUID()} of a dialplan gives"
+        ) from None
+
+
+def _announced(registration: Registration) -> dict[str, Any]:
+    return {
+        "state": "registered",
+        "call_id": None,
+        "stream_id": registration.stream_id,
+        "external_call_id": registration.external_call_id,
+        "account_id": registration.account,
+    }
+
+
+def _view(session: CallSession) -> dict[str, Any]:
+    """Show a call as it is now."""
+    live = {track.source.stream_id for track in session.tracks.values() if track.live}
+    return {
+        "state": "live" if session.open else "ending",
+        "call_id": session.call_id,
+        "external_call_id": session.external_call_id,
+        "paused": session.paused,
+        "route": session.settings.route,
+        "started_at": rfc3339(session.started_wall),
+        "streams": len(live),
+        "tracks": [
+            {
+                "track": track.track.id,
+                "role": track.track.role,
+                "label": track.track.label,
+                "duplicate": track.duplicate,
+                "live": track.live,
+                "source": track.source,
+            }
+            for track in session.tracks.values()
+        ],
+    }
+
+
+def _json(content: dict[str, Any], status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
+    body = msgspec.json.encode(content) + b"\n"
+    return web.Response(status=status, body=body, content_type="application/json", headers=headers)

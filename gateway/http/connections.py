@@ -1,0 +1,198 @@
+"""The connections of the HTTP port: so many and no more, TLS on each where it is asked for, and an end for each."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import TYPE_CHECKING, cast
+
+import msgspec
+import structlog
+from aiohttp import web
+
+from gateway.http.errors import dressed, plain_error, refusal
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Coroutine
+
+log = structlog.get_logger()
+
+BAD_REQUEST = 400
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """What one client may ask of the port."""
+
+    connections: int = 256
+    body_bytes: int = 64 * 1024
+    request_seconds: float = 10.0
+    """To read a request's body, to do it, and to send the answer."""
+    idle_seconds: float = 15.0
+    """For a request's head to be there whole, from the connection or from the answer before it."""
+    handshake_seconds: float = 10.0
+    linger_seconds: float = 2.0
+    """What is left of a body after its answer is read for so long: on a reset the answer would be lost."""
+    farewell_seconds: float = 2.0
+    """For requests in progress, when the port is closed."""
+
+
+class Connections:
+    """Every open connection of one port, from its first packet to its last."""
+
+    def __init__(self, server: web.Server, limits: Limits, tls: ssl.SSLContext | None) -> None:
+        self.server = server
+        self.limits = limits
+        self.tls = tls
+        self.loop = asyncio.get_running_loop()
+        self._open: dict[asyncio.BaseProtocol, asyncio.Transport] = {}
+        self._handshakes: set[asyncio.Task[None]] = set()
+        self._last_gone = asyncio.Event()
+
+    def protocol(self) -> asyncio.Protocol:
+        """Answer a connection that was made."""
+        return _Http(self) if self.tls is None else _Door(self, self.tls)
+
+    def admit(self, protocol: asyncio.BaseProtocol, transport: asyncio.Transport) -> bool:
+        """Keep a connection, or drop it when there are too many."""
+        if len(self._open) >= self.limits.connections:
+            log.debug("too many connections", listener="http", limit=self.limits.connections)
+            transport.abort()
+            return False
+        self._open[protocol] = transport
+        return True
+
+    def forget(self, protocol: asyncio.BaseProtocol) -> None:
+        """Make room again."""
+        self._open.pop(protocol, None)
+        if not self._open:
+            self._last_gone.set()
+
+    def shake_hands(self, handshake: Coroutine[None, None, None]) -> None:
+        """Own a handshake until it is over."""
+        task = self.loop.create_task(handshake)
+        self._handshakes.add(task)
+        task.add_done_callback(self._handshakes.discard)
+
+    async def give_up_handshakes(self) -> None:
+        """End those connections that never came to speak HTTP."""
+        for task in self._handshakes:
+            task.cancel()
+        await asyncio.gather(*self._handshakes, return_exceptions=True)
+
+    async def close(self, seconds: float) -> None:
+        """Cut off whatever is left."""
+        for transport in tuple(self._open.values()):
+            transport.abort()
+        if self._open:
+            self._last_gone.clear()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._last_gone.wait(), seconds)
+
+
+class _Http(web.RequestHandler):
+    """aiohttp's connection, counted, civil to those who speak no HTTP, and rid of peers that never read."""
+
+    def __init__(self, connections: Connections) -> None:
+        limits = connections.limits
+        super().__init__(
+            connections.server,
+            loop=connections.loop,
+            keepalive_timeout=limits.idle_seconds,
+            lingering_time=limits.linger_seconds,
+            access_log=None,  # type: ignore[arg-type]  # so it is told to keep none
+            auto_decompress=False,  # what nobody reads would be unpacked all the same
+        )
+        self._connections = connections
+        self._watch: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        own = cast("asyncio.Transport", transport)
+        if self._connections.admit(self, own):
+            super().connection_made(own)
+            self._look(own, was_closing=False)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        if self._watch is not None:
+            self._watch.cancel()
+        self._connections.forget(self)
+        super().connection_lost(exc)
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Answer what aiohttp could not make a request of; anything else that comes here is our fault."""
+        if status == BAD_REQUEST:
+            error = plain_error(BAD_REQUEST, message or "")
+            log.debug("not understood", listener="http", client=request.remote, error=error.message)
+        else:
+            error = plain_error(500)
+            log.error("request failed", listener="http", exc_info=exc)
+        response = dressed(refusal(error))
+        response.force_close()
+        return response
+
+    def _look(self, transport: asyncio.Transport, *, was_closing: bool) -> None:
+        """Cut a peer off that does not read our last words: a transport waits for it without end."""
+        if was_closing:
+            transport.abort()
+        else:
+            self._watch = self._connections.loop.call_later(
+                self._connections.limits.idle_seconds,
+                lambda: self._look(transport, was_closing=transport.is_closing()),
+            )
+
+
+class _Door(asyncio.Protocol):
+    """A connection on which TLS begins.
+
+    asyncio's own listener would not count it before the handshake is done, and would print one that fails.
+    """
+
+    def __init__(self, connections: Connections, tls: ssl.SSLContext) -> None:
+        self._connections = connections
+        self._tls = tls
+        self._early = bytearray()
+        self._closed = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        own = cast("asyncio.Transport", transport)
+        if self._connections.admit(self, own):
+            self._connections.shake_hands(self._open(own))
+
+    def data_received(self, data: bytes) -> None:
+        """Keep what came in one packet with the end of the handshake."""
+        self._early += data
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  whatever it was, it is over
+        self._closed = True
+
+    async def _open(self, transport: asyncio.Transport) -> None:
+        seconds = self._connections.limits.handshake_seconds
+        try:
+            secured = await self._connections.loop.start_tls(
+                transport,
+                self,
+                self._tls,
+                server_side=True,
+                ssl_handshake_timeout=seconds,
+                ssl_shutdown_timeout=seconds,
+            )
+        except OSError as error:
+            log.debug("no TLS", listener="http", error=str(error))
+            return
+        finally:
+            self._connections.forget(self)
+        if secured is not None and not (self._closed or secured.is_closing()):
+            self._hand_over(secured)
+
+    def _hand_over(self, secured: asyncio.Transport) -> None:
+        http = _Http(self._connections)
+        secured.set_protocol(http)
+        http.connection_made(secured)
+        if self._early:
+            http.data_received(bytes(self._early))
