@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PREFIX = "LINESCRIBE_"
-RESERVED = frozenset({"LINESCRIBE_CONFIG", "LINESCRIBE_RECEIVE_SECRET"})
+RESERVED = frozenset({"LINESCRIBE_CONFIG", "LINESCRIBE_RECEIVE_SECRET", "LINESCRIBE_CALL_TOKEN"})
 """Variables with the prefix that are no settings."""
 
 KeyPath = tuple[str | int, ...]

@@ -8,6 +8,7 @@ import struct
 import wave
 from typing import TYPE_CHECKING, Protocol
 
+import aiohttp
 import msgspec
 import numpy as np
 from scipy import signal
@@ -19,7 +20,7 @@ from gateway.call_plan import RATE_HZ, CallPlan, Send, schedule
 
 if TYPE_CHECKING:
     import uuid
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 CONNECT_SECONDS = 2.0
@@ -28,6 +29,10 @@ CONNECT_SECONDS = 2.0
 
 class AudioFileError(Exception):
     """A file that cannot be played; the text names it and says what can be."""
+
+
+class RegisterError(Exception):
+    """The gateway's HTTP API did not take a call that was announced; the text says what it answered."""
 
 
 class CallResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,6 +85,27 @@ def _read_wav(path: Path) -> bytes:
         mono = signal.resample_poly(mono, RATE_HZ, rate_hz)
     pcm: bytes = np.clip(np.rint(mono), -32768, 32767).astype("<i2").tobytes()
     return pcm
+
+
+class Api(msgspec.Struct, frozen=True, kw_only=True):
+    """A gateway's HTTP API."""
+
+    url: str
+    token: str
+
+    async def register(self, announced: Mapping[str, str]) -> None:
+        """Announce a stream with `POST /v1/calls`, as a dialplan does before it connects. Raises RegisterError."""
+        target = f"{self.url.rstrip('/')}/v1/calls"
+        headers = {"Authorization": f"Bearer {self.token}"}
+        try:
+            async with (
+                aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(CONNECT_SECONDS), headers=headers) as session,
+                session.post(target, data=announced) as response,
+            ):
+                if not response.ok:
+                    raise RegisterError(f"{target} answered {response.status}: {await response.text()}".strip())
+        except (aiohttp.ClientError, ValueError, TimeoutError) as error:
+            raise RegisterError(f"{target} cannot be asked: {str(error) or 'nobody answered'}") from error
 
 
 async def call_audiosocket(

@@ -81,6 +81,25 @@ class TrackStarted(OnTrack, frozen=True, kw_only=True):
 
     type: ClassVar[str] = "track.started"
 
+    duplicate: bool
+
+
+class CallPaused(Event, frozen=True, kw_only=True):
+    """From here on nothing is heard, until the call is resumed or ends."""
+
+    type: ClassVar[str] = "call.paused"
+
+    reason: str | None
+    at_ms: int
+
+
+class CallResumed(Event, frozen=True, kw_only=True):
+    """The call is heard again."""
+
+    type: ClassVar[str] = "call.resumed"
+
+    at_ms: int
+
 
 class DigitEvent(OnTrack, frozen=True, kw_only=True):
     """A key was pressed."""

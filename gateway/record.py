@@ -8,15 +8,26 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from gateway import transcript
-from gateway.events import CallEnded, CallStarted, DigitEvent, ErrorInfo, Event, Source, TrackStarted, store
+from gateway.events import (
+    CallEnded,
+    CallPaused,
+    CallResumed,
+    CallStarted,
+    DigitEvent,
+    ErrorInfo,
+    Event,
+    Source,
+    TrackStarted,
+    store,
+)
 from gateway.transcript import Clock, Place, Spoken
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     import structlog
 
-    from adapters.stream import StreamEnd, Track
+    from adapters.stream import StreamEnd
     from asr.types import Decoder, Hypothesis, ModelError
     from config.settings import Settings
     from gateway.events import StoredEvent
@@ -28,8 +39,8 @@ class Means(msgspec.Struct, frozen=True, kw_only=True):
 
     settings: Settings
     decoder: Decoder
-    publish: Callable[[StoredEvent], Awaitable[None]]
-    """Returns once the event is committed."""
+    publish: Callable[[StoredEvent, Sequence[str]], Awaitable[None]]
+    """Store an event for these endpoints; returns once it is committed."""
     clock: Callable[[], float]
     wall: Callable[[], float]
 
@@ -44,15 +55,15 @@ class CallRecord:
         self,
         call_id: str,
         source: Source,
-        parameters: Mapping[str, str],
         *,
+        endpoints: Sequence[str],
         clock: Clock,
         means: Means,
         log: structlog.stdlib.BoundLogger,
     ) -> None:
         self._call_id = call_id
         self._source = source
-        self._parameters = dict(parameters)
+        self._endpoints = endpoints
         self._clock = clock
         self._means = means
         self._log = log
@@ -61,17 +72,31 @@ class CallRecord:
         self._failed = 0
         self._suppressed: dict[str, int] = {}
 
-    async def started(self) -> None:
+    async def started(self, parameters: Mapping[str, str]) -> None:
         """Publish `call.started`."""
-        await self._publish(lambda place: CallStarted(**_fields(place), parameters=self._parameters))
+        await self._publish(lambda place: CallStarted(**_fields(place), parameters={**parameters}))
 
-    async def track_started(self, track: Track) -> None:
+    async def track_started(self, track: CallTrack) -> None:
         """Publish `track.started`."""
-        await self._publish(lambda place: TrackStarted(**_fields(place), **_of_track(track)))
+        await self._publish(
+            lambda place: TrackStarted(**_fields(place), **_of_track(track), duplicate=track.duplicate), track.source
+        )
 
-    async def digit(self, track: Track, digit: str, at_ms: int) -> None:
+    async def digit(self, track: CallTrack, digit: str, at_ms: int) -> None:
         """Publish `call.digit`."""
-        await self._publish(lambda place: DigitEvent(**_fields(place), **_of_track(track), digit=digit, at_ms=at_ms))
+        await self._publish(
+            lambda place: DigitEvent(**_fields(place), **_of_track(track), digit=digit, at_ms=at_ms), track.source
+        )
+
+    async def paused(self, reason: str | None, at_ms: int) -> None:
+        """Publish `call.paused`."""
+        await self._publish(lambda place: CallPaused(**_fields(place), reason=reason, at_ms=at_ms))
+        self._log.info("call paused", at_ms=at_ms)
+
+    async def resumed(self, at_ms: int) -> None:
+        """Publish `call.resumed`."""
+        await self._publish(lambda place: CallResumed(**_fields(place), at_ms=at_ms))
+        self._log.info("call resumed", at_ms=at_ms)
 
     async def final(self, spoken: Spoken, heard: Hypothesis) -> None:
         """Publish `transcript.final`, or count an utterance in which the model heard no words."""
@@ -79,8 +104,8 @@ class CallRecord:
             self._suppressed["empty"] = self._suppressed.get("empty", 0) + 1
             self._log.info("utterance without words", utterance_id=spoken.utterance_id)
             return
-        now, wanted = self._means.clock(), self._means.settings.transcripts
-        await self._publish(lambda place: transcript.final(spoken, heard, place, self._clock, now, wanted))
+        now = self._means.clock()
+        await self._publish(lambda place: transcript.final(spoken, heard, place, self._clock, now), spoken.source)
         words = {"text": heard.text} if self._means.settings.log.transcripts else {}
         self._log.info(
             "final",
@@ -95,16 +120,22 @@ class CallRecord:
         """Publish `transcript.failed`."""
         self._failed += 1
         self._log.error("utterance not decoded", utterance_id=spoken.utterance_id, code=error.code, error=str(error))
-        await self._publish(lambda place: transcript.failed(spoken, error, place))
+        await self._publish(lambda place: transcript.failed(spoken, error, place), spoken.source)
 
     async def ended(
-        self, reason: StreamEnd, error: str | None, ended_at: float, tracks: Mapping[str, CallTrack]
+        self,
+        reason: StreamEnd,
+        error: str | None,
+        ended_at: float,
+        *,
+        parameters: Mapping[str, str],
+        tracks: Mapping[str, CallTrack],
     ) -> None:
         """Publish `call.ended`; nothing may follow it."""
         await self._publish(
             lambda place: CallEnded(
                 **_fields(place),
-                parameters=self._parameters,
+                parameters={**parameters},
                 reason=reason,
                 error=ErrorInfo(code=reason, message=error) if error else None,
                 duration_ms=self._clock.ms(ended_at),
@@ -119,12 +150,12 @@ class CallRecord:
         )
         self._log.info("call ended", reason=reason, events=self._sequence, failed=self._failed)
 
-    async def _publish(self, make: Callable[[Place], Event]) -> None:
+    async def _publish(self, make: Callable[[Place], Event], source: Source | None = None) -> None:
         async with self._committing:
             self._sequence += 1
-            event = make(Place(call_id=self._call_id, source=self._source, sequence=self._sequence))
+            event = make(Place(call_id=self._call_id, source=source or self._source, sequence=self._sequence))
             try:
-                await self._means.publish(store(event, self._means.wall()))
+                await self._means.publish(store(event, self._means.wall()), self._endpoints)
             except Exception:  # not when cancelled: then it may be committed all the same
                 self._sequence -= 1
                 raise
@@ -133,5 +164,5 @@ class CallRecord:
 _fields = msgspec.structs.asdict
 
 
-def _of_track(track: Track) -> dict[str, Any]:
-    return {"track": track.id, "role": track.role, "label": track.label}
+def _of_track(track: CallTrack) -> dict[str, Any]:
+    return {"track": track.track.id, "role": track.track.role, "label": track.track.label}

@@ -11,7 +11,7 @@ from adapters.stream import StreamEnd
 from gateway.events import CallEnded, Source, StoredEvent, store
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Collection, Sequence
 
     from gateway.delivery.outbox import Outbox, UnfinishedCall
 
@@ -33,12 +33,18 @@ _decoder = msgspec.json.Decoder(_Body)
 
 
 async def end_unfinished_calls(
-    outbox: Outbox, publish: Callable[[StoredEvent], Awaitable[None]], wall: Callable[[], float]
+    outbox: Outbox,
+    publish: Callable[[StoredEvent, Sequence[str]], Awaitable[None]],
+    wall: Callable[[], float],
+    endpoints: Collection[str],
 ) -> int:
-    """Publish `call.ended`, reason `gateway_restart`, for every stored call without one; tell how many."""
+    """Publish `call.ended`, reason `gateway_restart`, for every stored call without one; tell how many.
+
+    Each goes where its call's other events went, as far as those `endpoints` are still there.
+    """
     calls = await outbox.unfinished_calls()
     for call in calls:
-        await publish(store(_ended(call), wall()))
+        await publish(store(_ended(call), wall()), [name for name in call.endpoints if name in endpoints])
         log.warning("call ended by a restart", call_id=call.call_id, events=call.last_sequence + 1)
     return len(calls)
 

@@ -1,14 +1,17 @@
-"""Which calls are live: who is admitted, who owns their tasks, and how they are drained."""
+"""Which calls are live: who is admitted and to which, who owns their tasks, and how they are drained."""
 
 from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING
 
+import msgspec
 import structlog
 
 from adapters.stream import Refusal, RefusalReason, StreamEnd
 from gateway.ids import uuid7
+from gateway.registrations import RegistrationConflictError, Registrations
+from gateway.routes import Facts
 from gateway.session import CallSession
 
 if TYPE_CHECKING:
@@ -16,46 +19,164 @@ if TYPE_CHECKING:
 
     from adapters.stream import Peer, StreamOffer
     from gateway.record import Means
+    from gateway.registrations import Registration
+    from gateway.routes import CallSettings, Routes
+    from gateway.streams import CallStream
 
 log = structlog.get_logger()
+
+MOST_TRACKS = 200
+"""So many tracks a call may have in its life; streams that end and come again are in trouble, or mean it."""
+
+EXPIRE_SECONDS = 1.0
+
+JoinKey = tuple[str, str, str]
+"""By what a stream joins a call: what vouches for it, its name, and the external call id."""
+
+
+class UnknownCallError(Exception):
+    """No call in progress goes by a name."""
+
+
+class AmbiguousCallError(Exception):
+    """More than one call in progress goes by a name."""
 
 
 class Registry:
     """The host of every stream. `run` must be running before the first one is offered."""
 
-    def __init__(self, means: Means, random_bytes: Callable[[int], bytes]) -> None:
+    def __init__(self, means: Means, routes: Routes, random_bytes: Callable[[int], bytes]) -> None:
         self._means = means
+        self._limits = means.settings.calls
+        self._routes = routes
         self._random_bytes = random_bytes
         self._calls: dict[str, CallSession] = {}
+        self._joinable: dict[JoinKey, CallSession] = {}
+        self._registrations = Registrations(self._limits.max_registrations)
+        self._came: dict[str, tuple[CallSession, Registration]] = {}
+        """Streams of calls in progress that were registered, by stream id."""
         self._group: asyncio.TaskGroup | None = None
         self._draining = False
         self._changed = asyncio.Event()
+        self._expire_at = 0.0
 
     @property
     def calls(self) -> int:
         """Calls that have not been published to their end."""
         return len(self._calls)
 
-    def admit(self, offer: StreamOffer, peer: Peer, arrived_at: float) -> CallSession:
-        """Open a call for a stream. Raises Refusal."""
+    @property
+    def sessions(self) -> list[CallSession]:
+        """The same calls, in the order in which they began."""
+        return list(self._calls.values())
+
+    def find(self, name: str) -> CallSession:
+        """Give the call that goes by a name: its id, or else the peer's name for it or for one of its streams.
+
+        Of several that do, one that still takes streams is meant. Raises UnknownCallError and AmbiguousCallError.
+        """
+        if name in self._calls:
+            return self._calls[name]
+        found = [session for session in self._calls.values() if session.goes_by(name)]
+        found = [session for session in found if session.open] or found
+        if not found:
+            raise UnknownCallError(name)
+        if len(found) > 1:
+            raise AmbiguousCallError(name)
+        return found[0]
+
+    # Registrations.
+
+    def register(self, registration: Registration, expires_in_seconds: float) -> bool:
+        """Announce a stream; False when it was announced in these words before, or has come already.
+
+        Raises RegistrationConflictError, RegistrationsFullError, and Refusal when no new calls are taken.
+        """
+        if registration.stream_id in self._came:
+            if self._came[registration.stream_id][1] != registration:
+                raise RegistrationConflictError(registration.stream_id)
+            return False
+        if self._draining:
+            raise Refusal(RefusalReason.DRAINING)
+        now = self._means.clock()
+        return self._registrations.add(registration, now, now + expires_in_seconds)
+
+    def registered(self, stream_id: str) -> Registration | None:
+        """Tell what was announced of a stream that has not come yet."""
+        return self._registrations.find(stream_id, self._means.clock())
+
+    def _registration(self, offer: StreamOffer, now: float) -> Registration | None:
+        found = self._registrations.find(offer.started.stream_id, now)
+        if found is None or offer.listener.account not in {None, found.account}:
+            return None
+        return found
+
+    # Streams.
+
+    def admit(self, offer: StreamOffer, peer: Peer, arrived_at: float) -> CallStream:
+        """Take a stream into its call, or open one for it. Raises Refusal."""
+        registration = self._registration(offer, arrived_at)
+        if registration is None and offer.listener.registered_only:
+            raise Refusal(RefusalReason.UNREGISTERED)
+        if registration is not None:
+            offer = _registered(offer, registration)
+        settings = self._settings(offer, registration)
+        key = _join_key(offer)
+        session = self._joinable.get(key) if key else None
+        if session is None or not session.open:
+            session = self._begin(offer, settings, key, arrived_at)
+        elif len(session.streams) >= self._limits.max_streams or len(session.tracks) >= MOST_TRACKS:
+            raise Refusal(RefusalReason.FULL)
+        if registration is not None:
+            self._registrations.forget(registration.stream_id)
+            self._came[registration.stream_id] = (session, registration)
+        return session.join(offer, peer, settings, arrived_at)
+
+    def _settings(self, offer: StreamOffer, registration: Registration | None) -> CallSettings:
+        facts = Facts(
+            adapter=offer.listener.kind,
+            listener=offer.listener.name,
+            account=offer.listener.account,
+            parameters=offer.started.parameters,
+        )
+        settings = self._routes.choose(facts)
+        if registration is None:
+            return settings
+        return settings.refined(
+            language=registration.language, options=registration.options, endpoints=registration.endpoints
+        )
+
+    def _begin(self, offer: StreamOffer, settings: CallSettings, key: JoinKey | None, arrived_at: float) -> CallSession:
         if self._draining or self._group is None:
             raise Refusal(RefusalReason.DRAINING)
-        if len(self._calls) >= self._means.settings.calls.max_calls:
+        if self._full(settings):
             raise Refusal(RefusalReason.FULL)
         call_id = uuid7(self._means.wall(), self._random_bytes(10))
-        session = CallSession(call_id, offer, peer, self._means, arrived_at)
+        session = CallSession(call_id, offer, settings, self._means, arrived_at)
         self._calls[call_id] = session
-        self._group.create_task(self._run(session))
+        if key:
+            self._joinable[key] = session
+        self._group.create_task(self._run(session, key))
         return session
 
+    def _full(self, settings: CallSettings) -> bool:
+        """Tell whether there is no room for another call, of all or by its route."""
+        by_route = sum(session.settings.route == settings.route for session in self._calls.values())
+        too_many = settings.max_calls is not None and by_route >= settings.max_calls
+        return too_many or len(self._calls) >= self._limits.max_calls
+
     def tick(self, now: float) -> None:
-        """Let time pass for every call."""
+        """Let time pass for every call, and for those that are expected."""
         for session in tuple(self._calls.values()):
             try:
                 session.tick(now)
             except Exception:  # one call's fault, ours, must not stop the others' clock
                 log.exception("call failed", call_id=session.call_id)
                 session.end(StreamEnd.ERROR)
+        if now >= self._expire_at:
+            self._expire_at = now + EXPIRE_SECONDS
+            for late in self._registrations.expire(now):
+                log.warning("registered stream never came", stream_id=late.stream_id, account=late.account)
 
     async def run(self) -> None:
         """Own the calls' tasks until drained and empty."""
@@ -66,7 +187,7 @@ class Registry:
                 await self._changed.wait()
 
     def drain(self) -> None:
-        """Admit nobody from now on; `run` returns when the last call has ended."""
+        """Open no new calls from now on; `run` returns when the last one has ended."""
         self._draining = True
         self._changed.set()
 
@@ -75,11 +196,35 @@ class Registry:
         for session in tuple(self._calls.values()):
             session.end(reason, finish_seconds)
 
-    async def _run(self, session: CallSession) -> None:
+    async def _run(self, session: CallSession, key: JoinKey | None) -> None:
         try:
             await session.run()
         except Exception:  # the store is closed or broken; the next start gives this call its end
             log.exception("call without an end", call_id=session.call_id)
         finally:
-            del self._calls[session.call_id]
+            self._forget(session, key)
             self._changed.set()
+
+    def _forget(self, session: CallSession, key: JoinKey | None) -> None:
+        del self._calls[session.call_id]
+        if key and self._joinable.get(key) is session:
+            del self._joinable[key]
+        for stream_id in [name for name, (other, _) in self._came.items() if other is session]:
+            del self._came[stream_id]
+
+
+def _registered(offer: StreamOffer, registration: Registration) -> StreamOffer:
+    """Tell of a stream what was announced, too."""
+    return msgspec.structs.replace(
+        offer,
+        listener=msgspec.structs.replace(offer.listener, account=registration.account),
+        started=registration.applied(offer.started),
+    )
+
+
+def _join_key(offer: StreamOffer) -> JoinKey | None:
+    if offer.started.external_call_id is None:
+        return None
+    if offer.listener.account is not None:
+        return ("account", offer.listener.account, offer.started.external_call_id)
+    return ("listener", offer.listener.name, offer.started.external_call_id)

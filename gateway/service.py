@@ -18,15 +18,19 @@ import structlog
 
 from adapters.asterisk.server import AudioSocketServer
 from adapters.stream import StreamEnd
+from adapters.tls import ServerTls
 from asr.scheduler import Scheduler
 from gateway.delivery.outbox import Outbox, OutboxError
 from gateway.delivery.sender import Sender, new_session
+from gateway.http.calls import CallsApi
+from gateway.http.server import HttpServer
 from gateway.record import Means
 from gateway.recovery import end_unfinished_calls
 from gateway.registry import Registry
+from gateway.routes import Routes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     import aiohttp
 
@@ -55,7 +59,8 @@ class Ready(msgspec.Struct, frozen=True, kw_only=True):
     """What the gateway says once it takes calls."""
 
     ports: dict[str, int]
-    """Each listener's port, by its name."""
+    """Each AudioSocket listener's port, by its name."""
+    http_port: int | None
 
 
 def state_directory(settings: Settings) -> Path:
@@ -75,7 +80,8 @@ class Gateway:
         self._outbox = Outbox(state_directory(settings), clock=wall, probe=probe)
         self._scheduler = Scheduler(engine, clock=clock, waiting_audio_seconds=settings.models.waiting_audio_seconds)
         means = Means(settings=settings, decoder=self._scheduler, publish=self._publish, clock=clock, wall=wall)
-        self._registry = Registry(means, os.urandom)
+        self._registry = Registry(means, Routes(settings), os.urandom)
+        self._tls: ServerTls | None = None
         self._servers = [AudioSocketServer(each, self._registry, clock) for each in settings.audiosocket]
         self._senders: list[Sender] = []
         self._drain = asyncio.Event()
@@ -130,17 +136,35 @@ class Gateway:
 
     async def _open_store(self) -> None:
         await self._outbox.start()
-        await end_unfinished_calls(self._outbox, self._publish, wall)
+        endpoints = {endpoint.name for endpoint in self._settings.delivery.endpoints}
+        await end_unfinished_calls(self._outbox, self._publish, wall, endpoints)
 
     async def _serve(self, group: asyncio.TaskGroup, on_ready: Callable[[Ready], None]) -> None:
         calls = group.create_task(self._registry.run())
-        ports = {each.settings.name: await each.start() for each in self._servers}
-        log.info("ready", ports=ports)
-        on_ready(Ready(ports=ports))
-        await self._drain.wait()
-        self._registry.drain()
-        await self._finish_calls(group, calls)
+        async with AsyncExitStack() as stack:
+            http_port = await self._open_http(stack)
+            stack.push_async_callback(self._close_servers)
+            ports = {each.settings.name: await each.start() for each in self._servers}
+            log.info("ready", ports=ports, http_port=http_port)
+            on_ready(Ready(ports=ports, http_port=http_port))
+            await self._drain.wait()
+            self._registry.drain()
+            await self._finish_calls(group, calls)
+
+    async def _close_servers(self) -> None:
         await asyncio.gather(*(server.close() for server in self._servers))
+
+    async def _open_http(self, stack: AsyncExitStack) -> int | None:
+        """Open the HTTP port, before streams can come that are to be registered with it."""
+        settings = self._settings.http
+        if settings.port is None:
+            return None
+        self._tls = ServerTls(settings.tls, "http") if settings.tls else None
+        calls = CallsApi(self._registry, self._settings, clock=clock, wall=wall)
+        server = HttpServer(settings, calls.routes(), tls=self._tls.context if self._tls else None)
+        port = await server.start()
+        stack.push_async_callback(server.close)
+        return port
 
     async def _finish_calls(self, group: asyncio.TaskGroup, calls: asyncio.Task[None]) -> None:
         """Let the calls run out; end them when the drain's time is over or somebody is in a hurry."""
@@ -166,8 +190,8 @@ class Gateway:
             undelivered = None  # the store does not answer: it has said so itself
         log.info("stopped", undelivered=undelivered)
 
-    async def _publish(self, event: StoredEvent) -> None:
-        await self._outbox.append(event, [endpoint.name for endpoint in self._settings.delivery.endpoints])
+    async def _publish(self, event: StoredEvent, endpoints: Sequence[str]) -> None:
+        await self._outbox.append(event, endpoints)
         for sender in self._senders:
             sender.wake()
 
@@ -192,6 +216,8 @@ class Gateway:
             self._registry.tick(now)
             for server in self._servers:
                 server.tick(now)
+            if self._tls:
+                self._tls.tick(now)
 
     async def _prune(self) -> None:
         while True:

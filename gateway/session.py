@@ -1,7 +1,6 @@
-"""One call, top to bottom: streams in, utterances to the models, events out, and one end.
+"""One call: its streams, what they find, what is told to it from outside, and its one end.
 
-`handle` and `tick` run in the descent of a frame: they neither wait nor raise. What they find goes through
-the call's queue to `run`, which decodes and publishes in order.
+What streams find in the descent of a frame, where nothing may wait or raise, goes through the publisher's queue.
 """
 
 from __future__ import annotations
@@ -12,237 +11,214 @@ from typing import TYPE_CHECKING
 import msgspec
 import structlog
 
-from adapters.stream import AudioFrame, DigitPressed, Flush, StreamEnd, StreamEnded, StreamStarted
-from asr.types import DecodeKind, DecodeOptions, DecodeRequest, ModelError, ModelErrorCode
+from adapters.stream import StreamEnd, StreamEnded, TrackRole
 from gateway.events import Source
+from gateway.publishing import Digit, Over, Paused, Publisher, Resumed
 from gateway.record import CallRecord
+from gateway.streams import CallStream
 from gateway.tracks import CallTrack
-from gateway.transcript import Clock, Spoken
+from gateway.transcript import Clock
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from adapters.stream import Peer, StreamEvent, StreamOffer
-    from asr.types import Hypothesis
+    from adapters.stream import Peer, StreamOffer, Track
+    from gateway.publishing import Found
     from gateway.record import Means
+    from gateway.routes import CallSettings
+    from gateway.transcript import Spoken
 
 log = structlog.get_logger()
 
-FOUND_LIMIT = 1000
-"""What a call may find faster than it is published. One that reaches it is no telephone's, and ends; what it has
-said until then is still decoded."""
-
-
-class _Digit(msgspec.Struct, frozen=True):
-    track: CallTrack
-    digit: str
-    at_ms: int
-
-
-class _Over(msgspec.Struct, frozen=True):
-    """Nothing more will be heard."""
-
-
-_Found = Spoken | _Digit | CallTrack | _Over
-_Decoding = tuple[Spoken, "asyncio.Future[Hypothesis]"]
-
 
 class CallSession:
-    """One call; also the sink of its stream. `run` must be awaited by the session's owner."""
+    """One call, of one stream or several. `run` must be awaited by the session's owner.
 
-    def __init__(self, call_id: str, offer: StreamOffer, peer: Peer, means: Means, arrived_at: float) -> None:
+    It is made for its first stream, `offer`, which is then to `join` like every other.
+    """
+
+    def __init__(
+        self, call_id: str, offer: StreamOffer, settings: CallSettings, means: Means, arrived_at: float
+    ) -> None:
         self.call_id = call_id
-        self.log_context = {"call_id": call_id}
+        self.external_call_id = offer.started.external_call_id
+        self.settings = settings
+        self.paused = False
+        self.streams: dict[CallStream, None] = {}
+        """Those that have not ended, in the order in which they came."""
+        self.tracks: dict[str, CallTrack] = {}
         self._means = means
-        self._peer = peer
         self._clock = Clock(zero=arrived_at, wall_zero=means.wall())
-        self._source = Source(
-            kind=offer.listener.kind,
-            listener=offer.listener.name,
-            call_id=offer.started.external_call_id,
-            stream_id=offer.started.stream_id,
-        )
-        self._log = log.bind(call_id=call_id, listener=offer.listener.name, external_call_id=self._source.call_id)
+        self._parameters = self._first_parameters = offer.started.parameters
+        source = _source(offer)
+        self._log = log.bind(call_id=call_id, listener=source.listener, external_call_id=source.call_id)
         self._record = CallRecord(
-            call_id, self._source, offer.started.parameters, clock=self._clock, means=means, log=self._log
+            call_id, source, endpoints=settings.endpoints, clock=self._clock, means=means, log=self._log
         )
-        self._log.info("call started", kind=offer.listener.kind, peer=offer.address)
-        self._tracks: dict[str, CallTrack] = {}
-        self._found: asyncio.Queue[_Found] = asyncio.Queue()  # bounded by _find
-        self._decoding: asyncio.Queue[_Decoding | None] = asyncio.Queue(FOUND_LIMIT)
-        self._unpublished: dict[str, Spoken] = {}
-        """What was said and has neither a final nor a failure yet, by utterance."""
-        self._stream_ended_at: float | None = None
+        self._log.info("call started", kind=source.kind, route=settings.route)
+        self._publisher = Publisher(call_id, self._record, means)
+        self._quiet_since = arrived_at
+        """When the last stream ended."""
         self._reason = StreamEnd.HANGUP
         self._error: str | None = None
+        self._closed = False
         self._over = False
 
-    # The descent of a frame.
+    # Streams.
 
-    def handle(self, event: StreamEvent, arrived_at: float) -> None:
-        """Take the next event of the stream; after its end, of whichever side, nothing counts."""
-        if self._stream_ended_at is not None:
-            return
-        match event:
-            case AudioFrame():
-                self._hear(event, arrived_at)
-            case StreamStarted():
-                self._start(event, arrived_at)
-            case DigitPressed():
-                track = self._tracks[event.track]
-                self._find(_Digit(track, event.digit, self._clock.ms(arrived_at)))
-            case Flush():
-                self._flush()
-            case StreamEnded():
-                self._end_stream(event, arrived_at)
-            case _:  # text in mid-call: no wire that is spoken yet carries any
-                self._log.debug("message ignored")
+    @property
+    def open(self) -> bool:
+        """Whether another stream may join."""
+        return not self._closed
+
+    @property
+    def started_wall(self) -> float:
+        """When the call began, in seconds since the epoch."""
+        return self._clock.wall_zero
+
+    def goes_by(self, name: str) -> bool:
+        """Tell whether the peer calls this call, or one of its streams, by a name."""
+        return name == self.external_call_id or any(track.source.stream_id == name for track in self.tracks.values())
+
+    def join(self, offer: StreamOffer, peer: Peer, settings: CallSettings, arrived_at: float) -> CallStream:
+        """Take in one more stream."""
+        source = _source(offer)
+        self._parameters = offer.started.parameters | self._parameters
+        tracks = {}
+        for track in offer.started.tracks:
+            placed = self._place(track, source, settings, arrived_at)
+            tracks[track.id] = self.tracks[placed.track.id] = placed
+        stream = CallStream(self, source, peer, tracks)
+        self.streams[stream] = None
+        self._log.info("stream started", stream_id=source.stream_id, peer=offer.address, tracks=list(self.tracks))
+        return stream
+
+    def _place(self, track: Track, source: Source, settings: CallSettings, arrived_at: float) -> CallTrack:
+        """Give a track its name in the call, and tell whether its speaker is carried already."""
+        label = track.label or settings.labels.get(track.role)
+        duplicate = any(
+            other.live and (other.track.role, other.track.label) == (track.role, label)
+            for other in self.tracks.values()
+        )
+        # What the wire calls by a role is called by the role it was announced with.
+        name = self._free_name(track.role if track.id in set(TrackRole) else track.id)
+        placed = msgspec.structs.replace(track, id=name, label=label)
+        if duplicate:
+            self._log.warning(
+                "another stream carries this speaker already: give each a role or a label of its own",
+                track=placed.id,
+                decoded=self._means.settings.calls.decode_duplicates,
+            )
+        return CallTrack(
+            placed,
+            call_id=self.call_id,
+            source=source,
+            settings=settings,
+            zero=arrived_at,
+            offset_ms=self._clock.ms(arrived_at),
+            duplicate=duplicate,
+            decoded=self._means.settings.calls.decode_duplicates or not duplicate,
+        )
+
+    def _free_name(self, name: str) -> str:
+        names = (name, *(f"{name}-{number}" for number in range(2, len(self.tracks) + 3)))
+        return next(each for each in names if each not in self.tracks)
+
+    def stream_ended(self, stream: CallStream, ended: StreamEnded, now: float) -> None:
+        """Note that nothing more will come of a stream; the last one's reason is the call's."""
+        self.streams.pop(stream, None)
+        self._quiet_since = now
+        if not self._closed:
+            self._reason, self._error = ended.reason, ended.error
+
+    # What is told from outside; like all that streams find, it neither waits nor raises.
 
     def tick(self, now: float) -> None:
         """Let time pass: to be called every 100 ms."""
-        if self._stream_ended_at is None:
-            for track in self._tracks.values():
-                self._find_all(track.tick(now))
-        elif now - self._stream_ended_at >= self._means.settings.calls.linger_seconds:
+        for stream in tuple(self.streams):
+            stream.tick(now)
+        if not self.streams and now - self._quiet_since >= self._means.settings.calls.linger_seconds:
             self._be_over()
+
+    def pause(self, reason: str | None, now: float) -> None:
+        """Hear nothing from now on: audio and keys are neither decoded nor kept."""
+        if self.paused or self._closed:
+            return
+        for stream in tuple(self.streams):
+            stream.flush()
+        self.paused = True
+        self._find(Paused(reason, self._clock.ms(now)))
+
+    def resume(self, now: float) -> None:
+        """Hear again."""
+        if self.paused and not self._closed:
+            self.paused = False
+            self._find(Resumed(self._clock.ms(now)))
 
     def end(self, reason: StreamEnd, finish_seconds: float | None = None) -> None:
         """End the call from our side: nothing more is heard, and what was heard is finished in time."""
         if finish_seconds is not None:
-            asyncio.get_running_loop().call_later(finish_seconds, self._give_up)
-        self._end_stream(StreamEnded(reason), self._means.clock())
-        self._peer.close()
+            asyncio.get_running_loop().call_later(finish_seconds, self._publisher.give_up)
+        self._close(StreamEnded(reason))
         self._be_over()
 
-    def _start(self, started: StreamStarted, arrived_at: float) -> None:
-        for track in started.tracks:
-            call_track = CallTrack(
-                track,
-                call_id=self.call_id,
-                zero=arrived_at,
-                offset_ms=self._clock.ms(arrived_at),
-                speech=self._means.settings.speech,
-            )
-            self._tracks[track.id] = call_track
-            self._find(call_track)
-
-    def _hear(self, frame: AudioFrame, arrived_at: float) -> None:
-        track = self._tracks[frame.track]
-        first = track.media.format is None
-        self._find_all(track.push(frame, arrived_at))
-        if first:
-            self._log.info("track heard", track=track.track.id, chain=f"{self._source.kind} {track}")
-
-    def _find_all(self, found: Iterable[Spoken]) -> None:
-        for spoken in found:
-            self._unpublished[spoken.utterance_id] = spoken
-            self._find(spoken)
-
-    def _find(self, found: _Found) -> None:
-        if self._found.qsize() < FOUND_LIMIT or not isinstance(found, _Digit):
-            self._found.put_nowait(found)
-        if self._found.qsize() >= FOUND_LIMIT and self._stream_ended_at is None:
-            self._log.error("call found more than can be published; ending it")
-            self._end_stream(StreamEnded(StreamEnd.LIMIT, "more events than can be stored"), self._means.clock())
-            self._peer.close()
-
-    def _flush(self) -> None:
-        for track in self._tracks.values():
-            self._find_all(track.finish())
-
-    def _end_stream(self, ended: StreamEnded, now: float) -> None:
-        if self._stream_ended_at is not None:
-            return
-        self._stream_ended_at = now
-        self._reason, self._error = ended.reason, ended.error
-        try:
-            self._flush()
-        except Exception:  # noqa: BLE001  ours: the call must have its end all the same
-            self._log.exception("call did not end well")
-            self._reason, self._error = StreamEnd.ERROR, "internal error"
+    def _close(self, ended: StreamEnded) -> None:
+        """End every stream, and let none join."""
+        if self.streams:
+            self._reason, self._error = ended.reason, ended.error
+        self._closed = True
+        for stream in tuple(self.streams):
+            stream.end(ended, self._means.clock())
+            stream.peer.close()
 
     def _be_over(self) -> None:
+        self._closed = True
         if not self._over:
             self._over = True
-            self._find(_Over())
+            self._find(Over())
+
+    # What streams find.
+
+    def find_track(self, track: CallTrack) -> None:
+        """Note that a track's audio begins."""
+        self._find(track)
+
+    def find_spoken(self, spoken: Iterable[Spoken]) -> None:
+        """Note that utterances have ended."""
+        for each in spoken:
+            self._find(each)
+
+    def find_digit(self, track: CallTrack, digit: str, arrived_at: float) -> None:
+        """Note that a key was pressed."""
+        self._find(Digit(track, digit, self._clock.ms(arrived_at)))
+
+    def _find(self, found: Found) -> None:
+        if not self._publisher.put(found) and not self._closed:
+            self._log.error("call found more than can be published; ending it")
+            self._close(StreamEnded(StreamEnd.LIMIT, "more events than can be stored"))
 
     # The rest of the way.
 
     async def run(self) -> None:
         """Publish the call from its first event to its last; return when `call.ended` is committed."""
         try:
-            await self._record.started()
-            await self._converse()
+            await self._record.started(self._first_parameters)
+            await self._publisher.run()
         except Exception:  # noqa: BLE001  one call's fault, ours: the others go on, and this one has its end
             self._log.exception("call failed")
-            await self._fail()
-        ended_at = self._means.clock() if self._stream_ended_at is None else self._stream_ended_at
-        await self._record.ended(self._reason, self._error, ended_at, self._tracks)
-
-    async def _converse(self) -> None:
-        async with asyncio.TaskGroup() as group:
-            transcripts = group.create_task(self._publish_transcripts())
-            await self._publish_found()
-            await self._decoding.put(None)
-            _, late = await asyncio.wait({transcripts}, timeout=self._means.settings.calls.finish_seconds)
-            if late:
-                self._give_up()
-
-    async def _fail(self) -> None:
-        """Break the call off, and name what was said and will not be published."""
-        self._peer.close()
-        self._end_stream(StreamEnded(StreamEnd.ERROR), self._means.clock())
-        self._reason, self._error = StreamEnd.ERROR, "internal error"
-        self._give_up()
-        for spoken in tuple(self._unpublished.values()):
-            await self._record.failed(spoken, ModelError(ModelErrorCode.FAILED, "the call broke off"))
-
-    def _give_up(self) -> None:
-        """Drop what is not decoded yet."""
-        for utterance_id in tuple(self._unpublished):
-            self._means.decoder.cancel(utterance_id)
-
-    async def _publish_found(self) -> None:
-        while True:
-            match await self._found.get():
-                case Spoken() as spoken:
-                    await self._decode(spoken)
-                case _Digit() as pressed:
-                    await self._record.digit(pressed.track.track, pressed.digit, pressed.at_ms)
-                case CallTrack() as track:
-                    await self._record.track_started(track.track)
-                case _Over():
-                    return
-
-    async def _decode(self, spoken: Spoken) -> None:
-        models = self._means.settings.models
-        request = DecodeRequest(
-            request_id=spoken.utterance_id,
-            stream_key=f"{self.call_id}/{spoken.track.id}",
-            group_key=self.call_id,
-            kind=DecodeKind.FINAL,
-            audio=spoken.utterance.audio,
-            origin_sample=spoken.utterance.origin_sample,
-            language=None if models.language == "auto" else models.language,
-            options=DecodeOptions(beam_size=models.beam_size, word_times=self._means.settings.transcripts.words),
+            self._close(StreamEnded(StreamEnd.ERROR))
+            self._reason, self._error = StreamEnd.ERROR, "internal error"
+            await self._publisher.fail()
+        await self._record.ended(
+            self._reason, self._error, self._quiet_since, parameters=self._parameters, tracks=self.tracks
         )
-        await self._decoding.put((spoken, self._means.decoder.submit(request)))
 
-    async def _publish_transcripts(self) -> None:
-        while (item := await self._decoding.get()) is not None:
-            spoken, future = item
-            await asyncio.wait({future})
-            await self._publish_transcript(spoken, future)
-            del self._unpublished[spoken.utterance_id]
 
-    async def _publish_transcript(self, spoken: Spoken, future: asyncio.Future[Hypothesis]) -> None:
-        try:
-            heard = await future
-        except asyncio.CancelledError:
-            if not future.cancelled():
-                raise
-            await self._record.failed(spoken, ModelError(ModelErrorCode.DEADLINE, "not decoded in time"))
-        except ModelError as error:
-            await self._record.failed(spoken, error)
-        else:
-            await self._record.final(spoken, heard)
+def _source(offer: StreamOffer) -> Source:
+    return Source(
+        kind=offer.listener.kind,
+        listener=offer.listener.name,
+        call_id=offer.started.external_call_id,
+        stream_id=offer.started.stream_id,
+        account_id=offer.listener.account,
+    )

@@ -13,17 +13,37 @@ if TYPE_CHECKING:
 
     from adapters.stream import AudioFrame, Track
     from asr.speech import Utterance
-    from config.settings import Speech
+    from gateway.events import Source
+    from gateway.routes import CallSettings
 
 
 class CallTrack:
-    """Joins the media path of a track to its speech path. `zero` is the track's first moment."""
+    """Joins the media path of a track to its speech path. `zero` is the track's first moment.
 
-    def __init__(self, track: Track, *, call_id: str, zero: float, offset_ms: int, speech: Speech) -> None:
+    Of a `duplicate` another track carries the same speaker already; one that is not `decoded` is only counted.
+    """
+
+    def __init__(
+        self,
+        track: Track,
+        *,
+        call_id: str,
+        source: Source,
+        settings: CallSettings,
+        zero: float,
+        offset_ms: int,
+        duplicate: bool = False,
+        decoded: bool = True,
+    ) -> None:
         self.track = track
+        self.source = source
+        self.settings = settings
+        self.duplicate = duplicate
+        self.decoded = decoded
+        self.live = True
+        """Whether its stream has not ended."""
         self.media = MediaTrack(zero)
-        self.speech = SpeechTrack(speech)
-        self._aggressiveness = speech.vad_aggressiveness
+        self.speech = SpeechTrack(settings.speech)
         self._call_id = call_id
         self._zero_ms = offset_ms
         self._reached_ms = 0
@@ -48,10 +68,15 @@ class CallTrack:
             yield self._spoken(rest)
 
     def __str__(self) -> str:
-        return f"{self.media} -> webrtcvad({self._aggressiveness}) -> utterances"
+        rest = (
+            f"webrtcvad({self.settings.speech.vad_aggressiveness}) -> utterances" if self.decoded else "(not decoded)"
+        )
+        return f"{self.media} -> {rest}"
 
     def _hear(self, blocks: Iterable[bytes]) -> Iterator[Spoken]:
         for block in blocks:
+            if not self.decoded:
+                continue
             utterance = self.speech.push(block, self._arrived_at)
             if utterance is not None:
                 yield self._spoken(utterance)
@@ -64,6 +89,8 @@ class CallTrack:
         return Spoken(
             utterance_id=f"{self._call_id}_{self.track.id}_{utterance.number}",
             track=self.track,
+            source=self.source,
+            settings=self.settings,
             utterance=utterance,
             offset_ms=offset_ms,
         )

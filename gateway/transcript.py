@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from adapters.stream import Track
     from asr.speech import Utterance
     from asr.types import Hypothesis
-    from config.settings import Transcripts
+    from gateway.routes import CallSettings
 
 SAMPLES_PER_MS = SAMPLE_RATE_HZ // 1000
 
@@ -48,6 +48,9 @@ class Spoken(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
     utterance_id: str
     track: Track
+    source: Source
+    """The stream that it came by."""
+    settings: CallSettings
     utterance: Utterance
     offset_ms: int
     """The track's first sample on the call's clock."""
@@ -76,11 +79,9 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     sequence: int
 
 
-def final(
-    spoken: Spoken, heard: Hypothesis, place: Place, clock: Clock, now: float, wanted: Transcripts
-) -> TranscriptFinal:
+def final(spoken: Spoken, heard: Hypothesis, place: Place, clock: Clock, now: float) -> TranscriptFinal:
     """Make the event of a decoded utterance."""
-    begins = spoken.audio_ms
+    begins, wanted = spoken.audio_ms, spoken.settings.transcripts
     words = [
         WordInfo(
             text=word.text,

@@ -8,6 +8,7 @@ import uuid
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+import aiohttp
 import msgspec
 
 from adapters.asterisk.audiosocket import Kind, encode
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 KEY = bytes(range(32))
 WHSEC = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+TOKEN = "0123456789abcdef" * 2
 PATIENCE_SECONDS = 30.0
 """Only a broken gateway needs so long."""
 
@@ -85,6 +87,7 @@ class Inbox:
     def types(self, external_call_id: str) -> list[str]:
         """Give the types of a call's events in the order of their sequence."""
         mine = [each for each in self.received if each.data["source"]["call_id"] == external_call_id]
+        assert len({each.data["call_id"] for each in mine}) == 1
         assert [each.data["sequence"] for each in sorted(mine, key=_sequence)] == list(range(1, len(mine) + 1))
         return [each.type for each in sorted(mine, key=_sequence)]
 
@@ -102,18 +105,35 @@ class House:
     ) -> None:
         self.gateway = gateway
         self.running = running
+        self.ports = ready.ports
         self.port = ready.ports["audiosocket"]
+        self.http_port = ready.http_port
         self.inbox = inbox
         self.engine = engine
 
-    async def connect(self) -> Line:
+    async def ask(
+        self, method: str, path: str, *, token: str | None = TOKEN, **body: Any
+    ) -> tuple[int, dict[str, Any]]:
+        """Make a request of the HTTP API; `json` or `data` is its body."""
+        headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        url = f"http://127.0.0.1:{self.http_port}{path}"
+        async with (
+            aiohttp.ClientSession(headers=headers) as session,
+            session.request(method, url, **body) as response,
+        ):
+            return response.status, msgspec.json.decode(await response.read())
+
+    async def connect(self, listener: str = "audiosocket") -> Line:
         """Open a connection that has said nothing yet."""
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.ports[listener])
         return Line(reader, writer)
 
-    async def call(self, pcm: bytes = b"") -> Line:
+    async def call(
+        self, pcm: bytes = b"", *, listener: str = "audiosocket", call_uuid: uuid.UUID | None = None
+    ) -> Line:
         """Open a call and say something at once."""
-        line = await self.connect()
+        line = await self.connect(listener)
+        line.uuid = call_uuid or line.uuid
         await line.introduce()
         await line.say(pcm)
         return line
@@ -160,6 +180,8 @@ def settings(state_dir: Path, receiver_port: int, **changes: Any) -> Settings:
     environ = {
         "LINESCRIBE_STATE_DIR": str(state_dir),
         "LINESCRIBE_AUDIOSOCKET__0__PORT": "0",
+        "LINESCRIBE_HTTP__PORT": "0",
+        "LINESCRIBE_HTTP__TOKENS": msgspec.json.encode([{"name": "pbx", "secret": TOKEN}]).decode(),
         "LINESCRIBE_CALLS__LINGER_SECONDS": "0",
         "LINESCRIBE_DELIVERY__ENDPOINTS": msgspec.json.encode([endpoint]).decode(),
         "LINESCRIBE_DELIVERY__RETRY_SECONDS": "[0.05, 0.05, 0.1, 0.1, 0.2]",

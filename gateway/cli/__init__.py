@@ -11,6 +11,7 @@ from gateway import __version__
 COMMANDS = {
     "run": ("gateway.cli.run", "run", "Run the gateway."),
     "check-config": ("gateway.cli.check_config", "check_config", "Check a settings file and show what it means."),
+    "route": ("gateway.cli.route", "route", "Tell which route a stream takes, and why."),
     "receive": ("gateway.cli.receive", "receive", "Receive webhooks, verify them and print them."),
     "call": ("gateway.cli.call", "call", "Play files into a gateway as a telephone system would."),
     "demo": ("gateway.cli.demo", "demo", "Watch two calls being transcribed, start to end."),

@@ -3,22 +3,39 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+import msgspec
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from gateway.call_plan import At, CallPlan, parse_digit, parse_hold
-from gateway.caller import AudioFileError, CallResult, call_audiosocket, read_audio
+from gateway.caller import Api, AudioFileError, RegisterError, call_audiosocket, read_audio
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from gateway.caller import CallResult
+
 MOST_CALLS = 1000
+
+Voice = tuple[Path, bytes]
+"""A file, and what it holds as PCM."""
+
+
+class _Stream(msgspec.Struct, frozen=True, kw_only=True):
+    """What is to be played: a call of its own, or one half of one."""
+
+    path: Path
+    pcm: bytes
+    port: int
+    stream_id: uuid.UUID
+    announced: dict[str, str] | None
 
 
 def _each(parse: Callable[[str], At]) -> Callable[[click.Context, click.Parameter, tuple[str, ...]], tuple[At, ...]]:
@@ -44,9 +61,27 @@ def call() -> None:
 
 
 @call.command(short_help="Call like Asterisk's AudioSocket().")
-@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE...")
+@click.argument("files", nargs=-1, type=click.Path(path_type=Path), metavar="[FILE]...")
+@click.option(
+    "--both",
+    nargs=2,
+    type=click.Path(path_type=Path),
+    metavar="FILE FILE",
+    help="One call of two streams: what the caller says, and what the other one says.",
+)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Where the gateway listens.")
 @click.option("--port", default=9092, show_default=True, type=click.IntRange(1, 65535), help="Its AudioSocket port.")
+@click.option(
+    "--other-port",
+    type=click.IntRange(1, 65535),
+    help="Where the second stream of --both goes: the port after --port, or with --register that port itself.",
+)
+@click.option("--register", "register_url", metavar="URL", help="Announce every stream to the HTTP API there first.")
+@click.option(
+    "--token-file",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Where the token for --register lies, if it is not in LINESCRIBE_CALL_TOKEN.",
+)
 @click.option(
     "--calls",
     default=1,
@@ -80,7 +115,17 @@ def call() -> None:
     help="Stay connected, sending nothing, after the end of the file.",
 )
 def asterisk(
-    files: tuple[Path, ...], host: str, port: int, calls: int, call_uuid: uuid.UUID | None, **plan: Any
+    files: tuple[Path, ...],
+    *,
+    both: tuple[Path, Path] | None,
+    host: str,
+    port: int,
+    other_port: int | None,
+    register_url: str | None,
+    token_file: Path | None,
+    calls: int,
+    call_uuid: uuid.UUID | None,
+    **plan: Any,
 ) -> None:
     """Call like Asterisk's AudioSocket(): one call for each FILE, all at the same time.
 
@@ -88,23 +133,65 @@ def asterisk(
     real time, packet by packet, as 16-bit PCM at 8 kHz. A key leaves a hole of 200 ms in the audio, as it does in
     Asterisk. Exit status 1 if a file cannot be read or a call does not come about or is broken off.
 
+    The two streams of --both bring the same UUID to two listeners, which need the same account to make one call
+    of them. With --register they bring a UUID each, announced as the inbound and the outbound voice of one call.
+
     \b
     Examples:
       linescribe call asterisk greeting.wav
       linescribe call asterisk --calls 10 greeting.wav       ten callers say the same
       linescribe call asterisk --digit 1.5:5 --hold 3:10 greeting.wav
+      linescribe call asterisk --both caller.wav agent.wav --register http://127.0.0.1:8080 --token-file pbx.token
     """
+    if bool(files) == bool(both):
+        raise click.UsageError("Give one FILE or more, or --both FILE FILE.")
     if call_uuid is not None and len(files) * calls > 1:
         raise click.UsageError("--uuid names one call; here are several.")
+    api = Api(url=register_url, token=_token(token_file)) if register_url else None
+    ports = port, other_port or (port if api else port + 1)
     try:
-        audio = [each for path in files for each in [(path, read_audio(path))] * calls]
+        voices = [(path, read_audio(path)) for path in both or files]
     except AudioFileError as error:
         click.echo(f"linescribe: {error}; no call was made", err=True)
         sys.exit(1)
+    made = _pairs if both else _singles
+    streams = [each for _ in range(calls) for each in made(voices, ports, call_uuid, registered=api is not None)]
     try:
-        sys.exit(asyncio.run(_call_all(audio, host, port, call_uuid, _plan(**plan))))
+        sys.exit(asyncio.run(_call_all(streams, host, _plan(**plan), api)))
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _token(file: Path | None) -> str:
+    token = file.read_text().strip() if file else os.environ.get("LINESCRIBE_CALL_TOKEN", "").strip()
+    if not token:
+        raise click.UsageError("--register needs a token of the gateway's http.tokens: --token-file PATH.")
+    return token
+
+
+def _singles(
+    voices: list[Voice], ports: tuple[int, int], call_uuid: uuid.UUID | None, *, registered: bool
+) -> list[_Stream]:
+    """Make a call of each file."""
+    streams = []
+    for path, pcm in voices:
+        name = call_uuid or uuid.uuid4()
+        announced = {"stream_id": str(name)} if registered else None
+        streams.append(_Stream(path=path, pcm=pcm, port=ports[0], stream_id=name, announced=announced))
+    return streams
+
+
+def _pairs(
+    voices: list[Voice], ports: tuple[int, int], call_uuid: uuid.UUID | None, *, registered: bool
+) -> list[_Stream]:
+    """Make one call of two files."""
+    call = call_uuid or uuid.uuid4()
+    streams = []
+    for (path, pcm), port, role in zip(voices, ports, ("inbound", "outbound"), strict=True):
+        name = call if not registered or role == "inbound" else uuid.uuid4()
+        announced = {"stream_id": str(name), "external_call_id": str(call), "role": role} if registered else None
+        streams.append(_Stream(path=path, pcm=pcm, port=port, stream_id=name, announced=announced))
+    return streams
 
 
 def _plan(
@@ -125,28 +212,11 @@ def _plan(
     )
 
 
-async def _call_all(
-    audio: list[tuple[Path, bytes]], host: str, port: int, call_uuid: uuid.UUID | None, plan: CallPlan
-) -> int:
-    """Make all calls at once; tell the exit status."""
+async def _call_all(streams: list[_Stream], host: str, plan: CallPlan, api: Api | None) -> int:
+    """Play all streams at once; tell the exit status."""
     columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-
-        async def one(path: Path, pcm: bytes) -> CallResult | str:
-            name = call_uuid or uuid.uuid4()
-            task = progress.add_task(f"{path.name} {name}", total=len(pcm))
-
-            def on_progress(frames: int, total: int, task: TaskID = task) -> None:
-                progress.update(task, completed=frames, total=total)
-
-            try:
-                return await call_audiosocket(
-                    pcm, host=host, port=port, call_uuid=name, plan=plan, on_progress=on_progress
-                )
-            except (OSError, TimeoutError) as error:
-                return f"{path}: no call to {host}:{port}: {str(error) or 'nobody answered'}; is a gateway there?"
-
-        results = await asyncio.gather(*(one(path, pcm) for path, pcm in audio))
+        results = await asyncio.gather(*(_call(stream, host, plan, api, progress) for stream in streams))
     for result in results:
         if isinstance(result, str):
             click.echo(f"linescribe: {result}", err=True)
@@ -154,3 +224,23 @@ async def _call_all(
             by = "the gateway" if result.ended_by_gateway else "the caller"
             click.echo(f"{result.call_uuid}  {result.frames} frames sent, ended by {by}")
     return int(any(isinstance(result, str) or result.ended_by_gateway for result in results))
+
+
+async def _call(stream: _Stream, host: str, plan: CallPlan, api: Api | None, progress: Progress) -> CallResult | str:
+    """Play one stream; a text says why it did not come about."""
+    task = progress.add_task(f"{stream.path.name} {stream.stream_id}", total=len(stream.pcm))
+
+    def on_progress(frames: int, total: int) -> None:
+        progress.update(task, completed=frames, total=total)
+
+    try:
+        if api is not None and stream.announced is not None:
+            await api.register(stream.announced)
+        return await call_audiosocket(
+            stream.pcm, host=host, port=stream.port, call_uuid=stream.stream_id, plan=plan, on_progress=on_progress
+        )
+    except RegisterError as error:
+        return f"{stream.path}: not registered, no call was made: {error}"
+    except (OSError, TimeoutError) as error:
+        reason = str(error) or "nobody answered"
+        return f"{stream.path}: no call to {host}:{stream.port}: {reason}; is a gateway there?"

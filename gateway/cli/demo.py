@@ -99,6 +99,7 @@ class _Demo:
         return {
             "LINESCRIBE_STATE_DIR": state_dir,
             "LINESCRIBE_AUDIOSOCKET__0__PORT": "0",
+            "LINESCRIBE_HTTP__PORT": "null",
             "LINESCRIBE_DELIVERY__ENDPOINTS": json.dumps([{"name": "demo", "url": url, "secrets": [self._secret]}]),
         }
 

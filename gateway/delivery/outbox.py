@@ -54,6 +54,8 @@ class UnfinishedCall(msgspec.Struct, frozen=True, kw_only=True):
     finals: int
     failed: int
     """Stored events of type transcript.final and transcript.failed."""
+    endpoints: tuple[str, ...]
+    """Who was to be sent its events."""
 
 
 class Outbox:
@@ -161,8 +163,15 @@ def _append(db: sqlite3.Connection, *, event: StoredEvent, endpoints: tuple[str,
 
 def _unfinished_calls(db: sqlite3.Connection) -> list[UnfinishedCall]:
     return [
-        UnfinishedCall(call_id=call_id, started_body=body, last_sequence=last_sequence, finals=finals, failed=failed)
-        for call_id, body, last_sequence, finals, failed in db.execute(SQL["unfinished_calls"])
+        UnfinishedCall(
+            call_id=call_id,
+            started_body=body,
+            last_sequence=last_sequence,
+            finals=finals,
+            failed=failed,
+            endpoints=tuple(endpoints.split(",")) if endpoints else (),  # a name holds no comma
+        )
+        for call_id, body, last_sequence, finals, failed, endpoints in db.execute(SQL["unfinished_calls"])
     ]
 
 

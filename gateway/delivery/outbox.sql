@@ -156,7 +156,11 @@ SELECT
     max(iif(type = 'call.started', body, NULL)) AS started_body,
     max(sequence) AS last_sequence,
     sum(type = 'transcript.final') AS finals,
-    sum(type = 'transcript.failed') AS failed
+    sum(type = 'transcript.failed') AS failed,
+    (
+        SELECT group_concat(DISTINCT endpoint) FROM event AS sent JOIN delivery ON delivery.event = sent.id
+        WHERE sent.call_id = call.call_id
+    ) AS endpoints
 FROM call JOIN event ON event.call_id = call.call_id
 WHERE ended_at IS NULL
 GROUP BY call.call_id;

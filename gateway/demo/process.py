@@ -29,12 +29,13 @@ class GatewayProcess:
     """A gateway that takes calls."""
 
     def __init__(
-        self, process: asyncio.subprocess.Process, ports: dict[str, int], following: asyncio.Task[None]
+        self, process: asyncio.subprocess.Process, ready: Mapping[str, Any], following: asyncio.Task[None]
     ) -> None:
         self._process = process
         self._following = following
-        self.ports = ports
-        """Each listener's port, by its name."""
+        self.ports: dict[str, int] = ready["ports"]
+        """Each AudioSocket listener's port, by its name."""
+        self.http_port: int | None = ready["http_port"]
 
     @property
     def pid(self) -> int:
@@ -70,13 +71,12 @@ async def gateway_process(
         env={**inherited, "LINESCRIBE_LOG__FORMAT": "json", **settings},
         stderr=asyncio.subprocess.PIPE,
     )
-    ready: asyncio.Future[dict[str, int]] = asyncio.get_running_loop().create_future()
+    ready: asyncio.Future[Mapping[str, Any]] = asyncio.get_running_loop().create_future()
     try:
         async with asyncio.TaskGroup() as group:
             following = group.create_task(_follow(process, ready, on_record))
             try:
-                ports = await asyncio.wait_for(ready, READY_SECONDS)
-                yield GatewayProcess(process, ports, following)
+                yield GatewayProcess(process, await asyncio.wait_for(ready, READY_SECONDS), following)
             finally:
                 await _end(process)
     except* GatewayProcessError as errors:
@@ -85,7 +85,7 @@ async def gateway_process(
 
 async def _follow(
     process: asyncio.subprocess.Process,
-    ready: asyncio.Future[dict[str, int]],
+    ready: asyncio.Future[Mapping[str, Any]],
     on_record: Callable[[Mapping[str, Any]], None],
 ) -> None:
     """Read the gateway's log to its end, and notice that it is ready."""
@@ -93,7 +93,7 @@ async def _follow(
     async for line in process.stderr:
         record = _record(line)
         if record["event"] == "ready" and not ready.done():
-            ready.set_result(record["ports"])
+            ready.set_result(record)
         on_record(record)
     if not ready.done():
         ready.set_exception(GatewayProcessError(f"the gateway did not start: status {await process.wait()}"))

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gateway.caller import call_audiosocket
+from gateway.caller import Api, call_audiosocket
 from gateway.demo.process import GatewayProcess, gateway_process
 from gateway.demo.score import word_errors, words
 from gateway.receiver import Receiver
-from tests.gateway_under_test import KEY, WHSEC, Inbox
+from tests.gateway_under_test import KEY, TOKEN, WHSEC, Inbox
 from tests.sound import prompt
 
 if TYPE_CHECKING:
@@ -55,8 +55,15 @@ SPOKEN |= {
     "asterisk-sip-dial-c-slin16": BEGINNING,
     # Dial without c(): mu-law under the kind of 16-bit PCM, for a listener that is told so.
     "asterisk-sip-dial-nocodec-ulaw": BEGINNING + " and executed the",
+    "asterisk-sip-dial-c-ulaw-echo": BEGINNING + " and executed the",
+    # The server hung up in mid-sentence; and a call in which nobody says anything.
+    "asterisk-app-server-hangup": BEGINNING,
+    "asterisk-app-silence-timeout": "",
 }
-LISTENERS = {"asterisk-sip-dial-nocodec-ulaw": "ulaw"}
+LISTENERS = {"asterisk-sip-dial-nocodec-ulaw": "ulaw", "asterisk-sip-dial-c-ulaw-echo": "ulaw"}
+
+SNOOPED = (("asterisk-ari-snoop-in", "inbound", "customer"), ("asterisk-ari-snoop-out", "outbound", "agent"))
+"""What each direction of one channel is: what it says, and what it hears."""
 
 MOST_WORD_ERRORS = 0.2
 """Words cut off in the middle cannot be heard."""
@@ -70,6 +77,7 @@ async def running(tmp_path: Path, inbox: Inbox, **changes: str) -> AsyncIterator
     settings = {
         "STATE_DIR": str(tmp_path / "state"),
         "AUDIOSOCKET__0__PORT": "0",
+        "HTTP__PORT": "0",
         "DELIVERY__ENDPOINTS": json.dumps([endpoint]),
     }
     try:
@@ -88,6 +96,11 @@ def is_alive(pid: int) -> bool:
     return Path(f"/proc/{pid}").exists()
 
 
+def recorded_uuid(name: str) -> str:
+    data = (CAPTURES / f"{name}.from-asterisk.bin").read_bytes()
+    return str(uuid.UUID(bytes=data[3:19]))
+
+
 async def replay(name: str, port: int) -> str:
     """Send a recorded session again, each frame when it was sent; tell the call's UUID."""
     data = (CAPTURES / f"{name}.from-asterisk.bin").read_bytes()
@@ -102,7 +115,7 @@ async def replay(name: str, port: int) -> str:
     await asyncio.sleep(begin + told["duration_ms"] / 1000 - loop.time())
     writer.close()
     await reader.read()
-    return str(uuid.UUID(bytes=data[3:19]))
+    return recorded_uuid(name)
 
 
 async def test_recorded_asterisk_calls_give_the_spoken_words(tmp_path: Path) -> None:
@@ -125,6 +138,36 @@ async def test_recorded_asterisk_calls_give_the_spoken_words(tmp_path: Path) -> 
     # The spied call ended after seven seconds and its socket stayed open: its words came all the same.
     (snoop,) = inbox.of("call.ended", calls["asterisk-ari-snoop-in"].result())
     assert snoop["gap_ms"]["inbound"] == pytest.approx(18_000, abs=1_000)
+    ended = inbox.of("call.ended")
+    assert {each["reason"] for each in ended} == {"hangup"}
+    assert {each["source"]["listener"]: list(each["audio_ms"]) for each in ended} == {
+        "audiosocket": ["inbound"],
+        "ulaw": ["inbound"],
+    }
+
+
+async def test_a_snooped_call_is_one_call_with_both_speakers(tmp_path: Path) -> None:
+    inbox = Inbox()
+    tokens = json.dumps([{"name": "ari", "secret": TOKEN}])
+    async with running(tmp_path, inbox, HTTP__TOKENS=tokens, AUDIOSOCKET__0__REGISTRATION="required") as process:
+        api = Api(url=f"http://127.0.0.1:{process.http_port}", token=TOKEN)
+        for name, role, label in SNOOPED:
+            stream_id = recorded_uuid(name)
+            await api.register({"stream_id": stream_id, "role": role, "label": label, "external_call_id": "1795.17"})
+        async with asyncio.TaskGroup() as group:
+            for name, *_ in SNOOPED:
+                group.create_task(replay(name, process.ports["audiosocket"]))
+        await inbox.wait("call.ended")
+        process.send_signal(signal.SIGTERM)
+        assert await process.wait() == 0
+    assert {each["call_id"] for each in inbox.of_any()} == {inbox.of("call.ended")[0]["call_id"]}
+    assert inbox.types("1795.17")[-1] == "call.ended"
+    for name, role, label in SNOOPED:
+        finals = [final for final in inbox.of("transcript.final") if final["label"] == label]
+        said, heard = words(SPOKEN[name]), words(" ".join(final["text"] for final in finals))
+        assert word_errors(said, heard) <= MOST_WORD_ERRORS * len(said), f"{name}: {' '.join(heard)}"
+        assert {final["track"] for final in finals} == {role}
+        assert {final["source"]["stream_id"] for final in finals} == {recorded_uuid(name)}
 
 
 async def test_a_second_sigterm_ends_calls_within_ten_seconds_and_nothing_is_lost(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import config
 from config.settings import Settings
 from gateway import __version__
 from gateway.cli import COMMANDS, main
-from tests.gateway_under_test import house
+from tests.gateway_under_test import TOKEN, house
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -198,6 +198,68 @@ async def test_call_asterisk_says_when_the_gateway_hangs_up(tmp_path: Path) -> N
         await home.inbox.wait("call.ended")
 
 
+async def test_call_asterisk_plays_both_speakers_of_one_call(tmp_path: Path) -> None:
+    listeners = [
+        {"port": 0, "account": "office"},
+        {"name": "agents", "port": 0, "account": "office", "role": "outbound"},
+    ]
+    async with house(tmp_path, AUDIOSOCKET=msgspec.json.encode(listeners).decode()) as home:
+        ports = ["--port", str(home.port), "--other-port", str(home.ports["agents"])]
+        status, out, err = await call(*ports, "--hangup-after", "0", "--both", str(PROMPT), str(PROMPT))
+        assert (status, err.strip()) == (0, "")
+        (name,) = {line.split()[0] for line in out.splitlines()}
+        await home.inbox.wait("call.ended")
+        assert {final["track"] for final in home.inbox.of("transcript.final", name)} == {"inbound", "outbound"}
+        assert len(home.inbox.of("call.started")) == 1
+
+
+async def test_call_asterisk_registers_before_it_calls(tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.write_text(TOKEN)
+    async with house(tmp_path / "state", AUDIOSOCKET__0__REGISTRATION="required") as home:
+        api = ["--register", f"http://127.0.0.1:{home.http_port}/", "--token-file", str(token)]
+        arguments = ["--port", str(home.port), *api, "--hangup-after", "0"]
+        status, out, err = await call(*arguments, "--both", str(PROMPT), str(PROMPT))
+        assert (status, err.strip()) == (0, "")
+        names = [line.split()[0] for line in out.splitlines()]
+        await home.inbox.wait("call.ended")
+        spoken = {(each["source"]["stream_id"], each["role"]) for each in home.inbox.of("transcript.final", names[0])}
+        assert spoken == {(names[0], "inbound"), (names[1], "outbound")}
+        assert (await call(*arguments, str(PROMPT)))[0] == 0
+        token.write_text("x" * 32)
+        status, _, err = await call(*arguments, str(PROMPT))
+        assert (status, "answered 401" in err, "no call was made" in err) == (1, True, True)
+        assert len(await home.inbox.wait("call.ended", 2)) == 2
+
+
+def test_the_route_of_a_stream_is_told_and_explained(tmp_path: Path) -> None:
+    file = tmp_path / "my.yaml"
+    file.write_text(
+        "audiosocket: [{name: customers, account: pbx}]\n"
+        "routes:\n"
+        "  - {name: sales, match: {called: '+1900*'}}\n"
+        "  - {name: support, match: {account: pbx, parameters: {queue: '*[de]'}}, language: de}\n"
+        "  - {name: rest}\n"
+    )
+    arguments = ["route", "--config", str(file), "--called", "+18005551212", "--parameter", "queue=support [de]"]
+    result = linescribe(*arguments)
+    assert result.returncode == 0
+    shown = msgspec.yaml.decode(result.stdout)
+    assert (shown["route"], shown["language"]) == ("support", "de")
+    explained = linescribe(*arguments, "--explain").stdout
+    assert "called is '+18005551212', not '+1900*'" in explained
+    assert "parameter queue is 'support [de]', as '*[de]'" in explained
+    assert "rest     not reached" in explained
+    assert explained.endswith(result.stdout)
+
+
+def test_a_stream_that_cannot_come_is_told() -> None:
+    result = linescribe("route", "--listener", "agents")
+    assert (result.returncode, "there are: audiosocket" in result.stderr) == (0, True)
+    result = linescribe("route", "--parameter", "queue")
+    assert (result.returncode, "expected NAME=VALUE" in result.stderr) == (2, True)
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "expected"),
     [
@@ -205,7 +267,14 @@ async def test_call_asterisk_says_when_the_gateway_hangs_up(tmp_path: Path) -> N
         (["--port", "99999", str(PROMPT)], 2, "99999 is not in the range"),
         (["--port", "1", str(PROMPT)], 1, "no call to 127.0.0.1:1"),
         (["--uuid", "7b3a4603-5d43-46db-b93b-d2980fa14c68", str(PROMPT), str(PROMPT)], 2, "--uuid names one call"),
-        ([], 2, "Missing argument"),
+        ([], 2, "Give one FILE or more, or --both"),
+        (["--both", str(PROMPT), str(PROMPT), str(PROMPT)], 2, "Give one FILE or more, or --both"),
+        (["--register", "http://127.0.0.1:1", str(PROMPT)], 2, "--token-file"),
+        (
+            ["--register", "http://127.0.0.1:1", "--token-file", str(PROMPT.with_name("README")), str(PROMPT)],
+            2,
+            "README",
+        ),
         (["--digit", "5", str(PROMPT)], 2, "expected AT:KEY"),
         (["--hold", "1:-2", str(PROMPT)], 2, "expected AT:SECONDS"),
     ],

@@ -533,8 +533,10 @@ async def test_calls_without_an_end_are_found(outbox: Outbox) -> None:
     await outbox.append(event("c", 7, "call.digit"), [])
     found = sorted(await outbox.unfinished_calls(), key=lambda call: call.call_id)
     assert found == [
-        UnfinishedCall(call_id="a", started_body=b'{"started":1}', last_sequence=4, finals=2, failed=1),
-        UnfinishedCall(call_id="c", started_body=None, last_sequence=7, finals=0, failed=0),
+        UnfinishedCall(
+            call_id="a", started_body=b'{"started":1}', last_sequence=4, finals=2, failed=1, endpoints=("crm",)
+        ),
+        UnfinishedCall(call_id="c", started_body=None, last_sequence=7, finals=0, failed=0, endpoints=()),
     ]
     await outbox.append(event("a", 5, "call.ended"), [])
     assert [call.call_id for call in await outbox.unfinished_calls()] == ["c"]

@@ -15,6 +15,7 @@ from gateway import events
 ROOT = Path(__file__).parent.parent.parent
 PAGE = (ROOT / "docs" / "events.md").read_text()
 EXAMPLES = [json.loads(block) for block in re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL)]
+CRM = '[{name: crm, url: "https://crm.example/x", secrets: [whsec_QUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFB]}]'
 TYPES = {
     kind.type: kind
     for kind in vars(events).values()
@@ -51,16 +52,18 @@ def test_links_within_the_project_lead_somewhere(file: Path) -> None:
 
 def test_the_settings_that_the_pages_name_exist() -> None:
     known = set(re.findall(r"^ *(?:- )?([a-z_]+):", (ROOT / "config" / "gateway.yaml").read_text(), re.MULTILINE))
-    pages = PAGE + (ROOT / "README.md").read_text()
-    for section, key in re.findall(r"`(log|calls|speech|models|transcripts|delivery)\.([a-z_]+)`", pages):
-        assert {section, key} <= known
+    pages = "".join(page.read_text() for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")))
+    for section, key in re.findall(r"`(log|http|calls|speech|models|transcripts|delivery)\.([a-z_]+)`", pages):
+        assert key == "py" or {section, key} <= known
 
 
 @pytest.mark.parametrize("file", [ROOT / "README.md", *(ROOT / "docs").glob("*.md")], ids=lambda file: file.name)
 def test_the_settings_shown_as_examples_are_settings(file: Path, tmp_path: Path) -> None:
-    secret = tmp_path / "crm.secret"
-    secret.write_text("whsec_" + "QUFB" * 8)
+    """With the secrets where they are said to be; and with the endpoints that a page on something else leaves out."""
+    for name in ("crm.secret", "pbx.token"):
+        (tmp_path / name).write_text("whsec_" + "QUFB" * 8)
+    endpoints = {"LINESCRIBE_DELIVERY__ENDPOINTS": CRM}
     for number, block in enumerate(re.findall(r"^ *```yaml\n(.*?)```", file.read_text(), re.DOTALL | re.MULTILINE)):
         example = tmp_path / f"{number}.yaml"
-        example.write_text(textwrap.dedent(block).replace("/etc/linescribe/crm.secret", str(secret)))
-        assert load(example, {}) != Settings()
+        example.write_text(textwrap.dedent(block).replace("/etc/linescribe", str(tmp_path)))
+        assert load(example, {} if "delivery:" in block else endpoints) != Settings()

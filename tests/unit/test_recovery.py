@@ -10,7 +10,7 @@ from gateway.events import CallStarted, ErrorInfo, Event, Source, StoredEvent, T
 from gateway.recovery import end_unfinished_calls
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
 
 SOURCE = Source(kind="audiosocket", listener="main", call_id="c", stream_id="s")
@@ -44,18 +44,21 @@ def failed(call_id: str, sequence: int) -> TranscriptFailed:
     )
 
 
-async def recover(outbox: Outbox, *events: Event) -> list[dict[str, object]]:
+async def recover(
+    outbox: Outbox, *events: Event, endpoints: Sequence[str] = (), there: Sequence[str] = ()
+) -> list[dict[str, object]]:
     for event in events:
-        await outbox.append(store(event, 0.0), [])
+        await outbox.append(store(event, 0.0), endpoints)
     published: list[StoredEvent] = []
 
-    async def publish(event: StoredEvent) -> None:
+    async def publish(event: StoredEvent, to: Sequence[str]) -> None:
+        assert set(to) == set(endpoints) & set(there)
         published.append(event)
-        await outbox.append(event, [])
+        await outbox.append(event, to)
 
-    count = await end_unfinished_calls(outbox, publish, lambda: 1_700_000_000.0)
+    count = await end_unfinished_calls(outbox, publish, lambda: 1_700_000_000.0, there)
     assert count == len(published)
-    assert await end_unfinished_calls(outbox, publish, lambda: 1_700_000_000.0) == 0, "once is enough"
+    assert await end_unfinished_calls(outbox, publish, lambda: 1_700_000_000.0, there) == 0, "once is enough"
     return [msgspec.json.decode(event.body) for event in published]
 
 
@@ -84,6 +87,11 @@ async def test_a_call_that_was_cut_off_gets_its_end_under_the_next_sequence(outb
         "suppressed": {},
         "last_sequence": 4,
     }
+
+
+async def test_the_end_goes_where_the_calls_other_events_went(outbox: Outbox) -> None:
+    there = ["crm", "archive"]
+    assert await recover(outbox, started("one"), failed("one", 2), endpoints=["crm", "gone"], there=there)
 
 
 async def test_each_call_gets_its_own(outbox: Outbox) -> None:

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from adapters.stream import (
     Listener,
@@ -19,45 +23,73 @@ from adapters.stream import (
     TrackRole,
 )
 from asr.scheduler import Scheduler
-from config.settings import Calls, Settings
+from config.routes import Match, Route
+from config.secret import Secret
+from config.settings import Calls, Delivery, Endpoint, Settings
 from gateway.record import Means
-from gateway.registry import Registry
+from gateway.registrations import Registration, RegistrationConflictError, RegistrationsFullError
+from gateway.registry import MOST_TRACKS, AmbiguousCallError, Registry, UnknownCallError
+from gateway.routes import Routes
 from tests.fakes import FakeEngine
+from tests.gateway_under_test import WHSEC
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
 
     from gateway.events import StoredEvent
-    from gateway.session import CallSession
+
+
+class Line:
+    """One stream that was admitted."""
+
+    def __init__(self, world: World, offer: StreamOffer) -> None:
+        self.world = world
+        self.closed = False
+        self.sink = world.registry.admit(offer, self, world.now)
+        self.sink.handle(offer.started, world.now)
+
+    @property
+    def call_id(self) -> str:
+        return self.sink.log_context["call_id"]
+
+    def close(self) -> None:
+        self.closed = True
+
+    def hang_up(self) -> None:
+        self.sink.handle(StreamEnded(StreamEnd.HANGUP), self.world.now)
 
 
 class World:
     """A registry whose store can be broken."""
 
-    def __init__(self) -> None:
+    def __init__(self, routes: tuple[Route, ...] = ()) -> None:
         self.now = 0.0
         self.stored: list[StoredEvent] = []
         self.broken = False
-        self.closed = 0
         self._numbers = count(1)
+        endpoints = tuple(
+            Endpoint(name=name, url="https://x.example/", secrets=(Secret(WHSEC),)) for name in ("crm", "archive")
+        )
+        settings = Settings(
+            calls=Calls(max_calls=3, max_streams=2, max_registrations=2, linger_seconds=1.0),
+            delivery=Delivery(endpoints=endpoints),
+            routes=routes,
+        )
         means = Means(
-            settings=Settings(calls=Calls(max_calls=2, linger_seconds=0.0)),
+            settings=settings,
             decoder=Scheduler(FakeEngine(), clock=lambda: self.now, waiting_audio_seconds=60),
             publish=self._publish,
             clock=lambda: self.now,
             wall=lambda: 1_700_000_000 + self.now,
         )
-        self.registry = Registry(means, lambda size: bytes([next(self._numbers)] * size))
-        self.offer = StreamOffer(
-            listener=Listener(kind="test", name="port"),
-            address="192.0.2.1:5",
-            started=StreamStarted(stream_id="s", external_call_id="c", tracks=(Track(id="x", role=TrackRole.INBOUND),)),
-        )
+        self.registry = Registry(means, Routes(settings), lambda size: bytes([next(self._numbers)] * size))
+        self.sent: list[tuple[str, ...]] = []
 
-    async def _publish(self, event: StoredEvent) -> None:
+    async def _publish(self, event: StoredEvent, endpoints: Sequence[str]) -> None:
         if self.broken:
             raise RuntimeError("the store is broken")
         self.stored.append(event)
+        self.sent.append(tuple(endpoints))
         await asyncio.sleep(0)
 
     async def left(self, calls: int) -> None:
@@ -65,18 +97,38 @@ class World:
         while self.registry.calls > calls:  # noqa: ASYNC110  the registry tells nobody but its own `run`
             await asyncio.sleep(0)
 
-    def close(self) -> None:
-        self.closed += 1
+    def linger(self) -> None:
+        self.now += 1.1
+        self.registry.tick(self.now)
 
-    def admit(self) -> CallSession:
-        session = self.registry.admit(self.offer, self, self.now)
-        session.handle(self.offer.started, self.now)
-        return session
+    def offer(self, stream: str | None, *, role: TrackRole = TrackRole.INBOUND, **listener: Any) -> StreamOffer:
+        return StreamOffer(
+            listener=Listener(**({"kind": "test", "name": "port"} | listener)),
+            address="192.0.2.1:5",
+            started=StreamStarted(
+                stream_id=stream or "s", external_call_id=stream, tracks=(Track(id=role, role=role),)
+            ),
+        )
+
+    def admit(self, stream: str | None = None, **offer: Any) -> Line:
+        return Line(self, self.offer(stream, **offer))
+
+    def refusal(self, stream: str | None = None, **offer: Any) -> RefusalReason:
+        with pytest.raises(Refusal) as caught:
+            self.admit(stream, **offer)
+        return caught.value.reason
+
+    def bodies(self, kind: str) -> list[dict[str, Any]]:
+        return [msgspec.json.decode(event.body)["data"] for event in self.stored if event.type == kind]
+
+
+def announced(name: str = "u-1", *, call: str = "call-1", account: str = "pbx", **more: Any) -> Registration:
+    return Registration(stream_id=name, external_call_id=call, account=account, **more)
 
 
 @asynccontextmanager
-async def running() -> AsyncIterator[World]:
-    world = World()
+async def running(routes: tuple[Route, ...] = ()) -> AsyncIterator[World]:
+    world = World(routes)
     async with asyncio.timeout(20), asyncio.TaskGroup() as group:
         group.create_task(world.registry.run())
         await asyncio.sleep(0)
@@ -86,50 +138,50 @@ async def running() -> AsyncIterator[World]:
 
 
 async def test_before_it_runs_nobody_is_admitted() -> None:
-    with pytest.raises(Refusal) as caught:
-        World().admit()
-    assert caught.value.reason is RefusalReason.DRAINING
+    assert World().refusal() is RefusalReason.DRAINING
 
 
 async def test_more_calls_than_the_setting_are_refused_until_one_has_ended() -> None:
     async with running() as world:
-        first, _ = world.admit(), world.admit()
-        with pytest.raises(Refusal) as caught:
-            world.admit()
-        assert caught.value.reason is RefusalReason.FULL
-        first.handle(StreamEnded(StreamEnd.HANGUP), world.now)
-        world.registry.tick(world.now)
-        await world.left(1)
+        first, *_ = world.admit(), world.admit(), world.admit()
+        assert world.refusal() is RefusalReason.FULL
+        first.hang_up()
+        world.linger()
+        await world.left(2)
         world.admit()
 
 
-async def test_draining_waits_for_the_calls_in_progress() -> None:
+async def test_draining_waits_for_the_calls_in_progress_and_lets_their_streams_join() -> None:
     world = World()
     async with asyncio.timeout(20), asyncio.TaskGroup() as group:
         serving = group.create_task(world.registry.run())
         await asyncio.sleep(0)
-        session = world.admit()
+        first = world.admit("a")
         world.registry.drain()
+        assert world.refusal("b") is RefusalReason.DRAINING
         with pytest.raises(Refusal):
-            world.admit()
+            world.registry.register(announced(), 10)
+        second = world.admit("a", role=TrackRole.OUTBOUND)
+        assert second.call_id == first.call_id
+        first.hang_up()
+        world.linger()
         for _ in range(20):
             await asyncio.sleep(0)
         assert not serving.done()
-        session.handle(StreamEnded(StreamEnd.HANGUP), world.now)
-        world.registry.tick(world.now)
+        second.hang_up()
+        world.linger()
         await serving
-    assert [event.type for event in world.stored] == ["call.started", "track.started", "call.ended"]
+    assert [event.type for event in world.stored] == ["call.started", "track.started", "track.started", "call.ended"]
 
 
 async def test_a_call_whose_events_cannot_be_stored_takes_no_other_with_it() -> None:
     async with running() as world:
         world.broken = True
-        world.admit()
+        assert world.admit().closed is False
         await world.left(0)
         world.broken = False
-        session = world.admit()
-        session.handle(StreamEnded(StreamEnd.HANGUP), world.now)
-        world.registry.tick(world.now)
+        world.admit().hang_up()
+        world.linger()
         await world.left(0)
     assert [event.type for event in world.stored] == ["call.started", "track.started", "call.ended"]
 
@@ -141,9 +193,207 @@ async def test_a_bug_in_one_calls_clock_stops_nobody_elses(monkeypatch: pytest.M
         def broken(_now: float) -> None:
             raise RuntimeError("a bug of ours")
 
-        monkeypatch.setattr(bad, "tick", broken)
-        good.handle(StreamEnded(StreamEnd.HANGUP), world.now)
-        world.registry.tick(world.now)
+        monkeypatch.setattr(world.registry.find(bad.call_id), "tick", broken)
+        good.hang_up()
+        world.linger()
         await world.left(0)
-    assert world.closed == 1
+    assert (bad.closed, good.closed) == (True, False)
     assert [event.type for event in world.stored].count("call.ended") == 2
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "joins"),
+    [
+        ({}, {}, True),
+        ({}, {"name": "other port"}, False),
+        ({"account": "pbx"}, {"account": "pbx", "name": "other port"}, True),
+        ({"account": "pbx"}, {"account": "other"}, False),
+        ({"account": "port"}, {"name": "port"}, False),
+    ],
+)
+async def test_streams_join_by_who_vouches_for_them_and_their_call(
+    one: dict[str, str], other: dict[str, str], *, joins: bool
+) -> None:
+    async with running() as world:
+        first, second = world.admit("a", **one), world.admit("a", role=TrackRole.OUTBOUND, **other)
+        assert (first.call_id == second.call_id) is joins
+
+
+async def test_streams_without_a_name_join_nothing() -> None:
+    async with running() as world:
+        assert world.admit(None).call_id != world.admit(None).call_id
+
+
+async def test_a_call_takes_so_many_streams_at_a_time() -> None:
+    async with running() as world:
+        first = world.admit("a")
+        world.admit("a", role=TrackRole.OUTBOUND)
+        assert world.refusal("a", role=TrackRole.OTHER) is RefusalReason.FULL
+        first.hang_up()
+        world.admit("a", role=TrackRole.OTHER)
+
+
+async def test_a_call_takes_so_many_streams_in_all() -> None:
+    async with running() as world:
+        for _ in range(MOST_TRACKS):
+            world.admit("a").hang_up()
+        assert world.refusal("a") is RefusalReason.FULL
+
+
+async def test_a_call_that_is_over_is_not_joined() -> None:
+    async with running() as world:
+        first = world.admit("a")
+        first.hang_up()
+        world.linger()
+        second = world.admit("a")
+        assert second.call_id != first.call_id
+        await world.left(1)
+        assert world.admit("a", role=TrackRole.OTHER).call_id == second.call_id, (
+            "the first one's end takes nothing away"
+        )
+
+
+async def test_a_route_decides_for_its_calls() -> None:
+    route = Route(
+        name="support", match=Match(listener="port"), endpoints=("crm",), max_calls=1, labels={"inbound": "customer"}
+    )
+    async with running((route,)) as world:
+        world.admit("a").hang_up()
+        assert world.refusal("b") is RefusalReason.FULL
+        world.admit("c", name="elsewhere").hang_up()
+        world.linger()
+        await world.left(0)
+    assert set(world.sent) == {("crm",), ("crm", "archive")}
+    assert [each["label"] for each in world.bodies("track.started")] == ["customer", None]
+
+
+async def test_a_registered_stream_is_what_was_said_of_it() -> None:
+    async with running() as world:
+        registration = announced(
+            role="outbound", label="agent", endpoints=("archive",), parameters={"called": "700", "queue": "support"}
+        )
+        assert world.registry.register(registration, 10) is True
+        assert world.registry.register(registration, 10) is False
+        world.admit("u-1").hang_up()
+        assert world.registry.register(registration, 10) is False, "it has come"
+        world.linger()
+        await world.left(0)
+        assert world.registry.register(registration, 10) is True, "it may come again, as another call"
+    (started,), (track,) = world.bodies("call.started"), world.bodies("track.started")
+    assert started["parameters"] == {"called": "700", "queue": "support"}
+    assert (track["role"], track["label"]) == ("outbound", "agent")
+    assert track["source"] == {
+        "kind": "test",
+        "listener": "port",
+        "call_id": "call-1",
+        "stream_id": "u-1",
+        "account_id": "pbx",
+    }
+    assert set(world.sent) == {("archive",)}
+
+
+async def test_streams_registered_for_one_call_join_by_whatever_port_they_come() -> None:
+    async with running() as world:
+        world.registry.register(announced("u-1", role="inbound"), 10)
+        world.registry.register(announced("u-2", role="outbound"), 10)
+        first, second = world.admit("u-1"), world.admit("u-2", name="other port")
+        assert first.call_id == second.call_id
+        assert world.registry.find("call-1") is world.registry.find("u-2") is world.registry.find(first.call_id)
+        world.registry.register(announced("u-3", account="other"), 10)
+        assert world.admit("u-3").call_id != first.call_id, "another account's call of the same name"
+        with pytest.raises(AmbiguousCallError):
+            world.registry.find("call-1")
+        with pytest.raises(UnknownCallError):
+            world.registry.find("nobody")
+
+
+async def test_who_must_be_registered_and_is_not_is_refused() -> None:
+    async with running() as world:
+        assert world.refusal("u-1", registered_only=True) is RefusalReason.UNREGISTERED
+        world.registry.register(announced(), 10)
+        assert world.refusal("u-1", registered_only=True, account="other") is RefusalReason.UNREGISTERED
+        world.now += 10
+        assert world.refusal("u-1", registered_only=True) is RefusalReason.UNREGISTERED
+        world.registry.register(announced(), 10)
+        world.admit("u-1", registered_only=True)
+        assert world.refusal("u-1", registered_only=True) is RefusalReason.UNREGISTERED, "once is once"
+
+
+async def test_a_refused_stream_may_come_again_under_its_registration() -> None:
+    async with running() as world:
+        lines = [world.admit() for _ in range(3)]
+        world.registry.register(announced(), 100)
+        assert world.refusal("u-1") is RefusalReason.FULL
+        lines[0].hang_up()
+        world.linger()
+        await world.left(2)
+        assert world.registry.registered("u-1")
+        world.admit("u-1")
+        assert not world.registry.registered("u-1")
+
+
+async def test_what_was_registered_otherwise_is_a_conflict() -> None:
+    async with running() as world:
+        world.registry.register(announced(), 10)
+        for _ in range(2):
+            with pytest.raises(RegistrationConflictError):
+                world.registry.register(announced(label="other"), 10)
+            if world.registry.registered("u-1"):
+                world.admit("u-1")
+
+
+async def test_registrations_are_bounded_and_forgotten_in_time() -> None:
+    async with running() as world:
+        world.registry.register(announced("u-1"), 10)
+        world.registry.register(announced("u-2"), 20)
+        with pytest.raises(RegistrationsFullError):
+            world.registry.register(announced("u-3"), 10)
+        world.now += 10
+        with capture_logs() as logs:
+            world.registry.tick(world.now)
+        assert [each["stream_id"] for each in logs if each["event"] == "registered stream never came"] == ["u-1"]
+        world.registry.register(announced("u-3"), 10)
+
+
+Happening = st.tuples(
+    st.sampled_from(["come", "go", "wait", "announce", "pause", "resume"]),
+    st.sampled_from(["a", "b"]),
+    st.sampled_from(list(TrackRole)),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(happenings=st.lists(Happening, max_size=25))
+async def test_whatever_comes_and_goes_every_call_is_whole(happenings: list[tuple[str, str, TrackRole]]) -> None:
+    async with running() as world:
+        lines: list[Line] = []
+        for what, name, role in happenings:
+            match what:
+                case "come":
+                    with suppress(Refusal):
+                        lines.append(world.admit(name, role=role))
+                case "go" if lines:
+                    lines.pop(0).hang_up()
+                case "wait":
+                    world.linger()
+                    await asyncio.sleep(0)
+                case "announce":
+                    with suppress(RegistrationConflictError, RegistrationsFullError):
+                        world.registry.register(announced(name, call=name, role=role), 3)
+                case "pause" | "resume":
+                    for session in world.registry.sessions:
+                        session.pause(None, world.now) if what == "pause" else session.resume(world.now)
+            assert world.registry.calls <= 3
+            assert all(len(session.streams) <= 2 for session in world.registry.sessions)
+    calls: dict[str, list[StoredEvent]] = {}
+    for event in world.stored:
+        calls.setdefault(event.call_id, []).append(event)
+    for events in calls.values():
+        assert [event.sequence for event in events] == list(range(1, len(events) + 1))
+        assert (events[0].type, events[-1].type) == ("call.started", "call.ended")
+        assert [event.type for event in events].count("call.ended") == 1
+        tracks = [msgspec.json.decode(event.body)["data"] for event in events if event.type == "track.started"]
+        assert len({track["track"] for track in tracks}) == len(tracks)
+        assert msgspec.json.decode(events[-1].body)["data"]["audio_ms"].keys() == {track["track"] for track in tracks}
+        marks = [event.type for event in events if event.type in {"call.paused", "call.resumed"}]
+        assert marks == ["call.paused", "call.resumed"] * (len(marks) // 2) + ["call.paused"] * (len(marks) % 2)

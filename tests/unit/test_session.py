@@ -27,14 +27,19 @@ from adapters.stream import (
 from asr.scheduler import Scheduler
 from asr.types import DecodeRequest, ModelErrorCode
 from config.settings import Calls, Settings
+from gateway.publishing import FOUND_LIMIT
 from gateway.record import Means
-from gateway.session import FOUND_LIMIT, CallSession
+from gateway.routes import Facts, Routes
+from gateway.session import CallSession
 from gateway.tracks import CallTrack
 from tests.fakes import FakeEngine
 from tests.sound import prompt
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from gateway.events import StoredEvent
+    from gateway.streams import CallStream
 
 SPEECH = prompt("conf-onlyperson")
 SLIN = AudioFormat(Encoding.L16, 8_000)
@@ -42,10 +47,36 @@ INBOUND = Track(id="inbound", role=TrackRole.INBOUND, label="customer")
 OUTBOUND = Track(id="outbound", role=TrackRole.OUTBOUND)
 
 
+class Stream:
+    """Another stream of the same call."""
+
+    sink: CallStream
+
+    def __init__(self, world: World, track: str) -> None:
+        self.world = world
+        self.track = track
+        self.closed = False
+
+    def close(self) -> None:
+        self.closed = True
+
+    def say(self, pcm: bytes) -> None:
+        self.world.say(pcm, self.track, self.sink)
+
+    def hang_up(self) -> None:
+        self.sink.handle(StreamEnded(StreamEnd.HANGUP), self.world.now)
+
+
 class World:
     """One session with a clock that the test moves, and a store that is a list."""
 
-    def __init__(self, engine: FakeEngine | None = None, *, tracks: tuple[Track, ...] = (INBOUND,)) -> None:
+    def __init__(
+        self,
+        engine: FakeEngine | None = None,
+        *,
+        tracks: tuple[Track, ...] = (INBOUND,),
+        calls: Calls = Calls(linger_seconds=1.0, finish_seconds=0.2),  # noqa: B008  frozen
+    ) -> None:
         self.now = 50.0
         self.engine = engine or FakeEngine()
         self.stored: list[StoredEvent] = []
@@ -54,8 +85,9 @@ class World:
         self.closed = False
         self.broken = False
         self.scheduler = Scheduler(self.engine, clock=lambda: self.now, waiting_audio_seconds=600)
+        settings = Settings(calls=calls)
         means = Means(
-            settings=Settings(calls=Calls(linger_seconds=1.0, finish_seconds=0.2)),
+            settings=settings,
             decoder=self.scheduler,
             publish=self._publish,
             clock=lambda: self.now,
@@ -64,10 +96,23 @@ class World:
         self.started = StreamStarted(
             stream_id="s", external_call_id="c", tracks=tracks, parameters={"queue": "support"}
         )
-        offer = StreamOffer(listener=Listener(kind="test", name="port"), address="192.0.2.1:5", started=self.started)
-        self.session = CallSession("call", offer, self, means, self.now)
+        self.settings = Routes(settings).choose(Facts(adapter="test", listener="port"))
+        offer = self.offer(self.started)
+        self.session = CallSession("call", offer, self.settings, means, self.now)
+        self.stream = self.session.join(offer, self, self.settings, self.now)
 
-    async def _publish(self, event: StoredEvent) -> None:
+    def offer(self, started: StreamStarted) -> StreamOffer:
+        return StreamOffer(listener=Listener(kind="test", name="port"), address="192.0.2.1:5", started=started)
+
+    def join(self, *, parameters: dict[str, str] | None = None, track: Track = OUTBOUND) -> Stream:
+        """Let a second stream come."""
+        started = StreamStarted(stream_id="t", external_call_id="c", tracks=(track,), parameters=parameters or {})
+        other = Stream(self, track.id)
+        other.sink = self.session.join(self.offer(started), other, self.settings, self.now)
+        other.sink.handle(started, self.now)
+        return other
+
+    async def _publish(self, event: StoredEvent, _endpoints: Sequence[str]) -> None:
         await self.store_open.wait()
         if self.broken:
             raise RuntimeError("the store is broken")
@@ -76,10 +121,10 @@ class World:
     def close(self) -> None:
         self.closed = True
 
-    def say(self, pcm: bytes, track: str = "inbound") -> None:
+    def say(self, pcm: bytes, track: str = "inbound", stream: CallStream | None = None) -> None:
         for start in range(0, len(pcm), 320):
             self.now += 0.02
-            self.session.handle(AudioFrame(track, SLIN, pcm[start : start + 320]), self.now)
+            (stream or self.stream).handle(AudioFrame(track, SLIN, pcm[start : start + 320]), self.now)
 
     def wait(self, seconds: float) -> None:
         for _ in range(round(seconds * 10)):
@@ -106,10 +151,10 @@ def of(events: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
 
 async def test_a_call_from_beginning_to_end() -> None:
     world = World()
-    world.session.handle(world.started, world.now)
+    world.stream.handle(world.started, world.now)
     world.say(SPEECH)
     world.wait(1.0)
-    world.session.handle(StreamEnded(StreamEnd.HANGUP), world.now)
+    world.stream.handle(StreamEnded(StreamEnd.HANGUP), world.now)
     world.wait(1.1)
     events = await world.run()
     assert [event["type"] for event in events] == ["call.started", "track.started", "transcript.final", "call.ended"]
@@ -122,7 +167,7 @@ async def test_a_call_from_beginning_to_end() -> None:
 
 async def test_the_delay_is_told_from_the_arrival_of_the_last_speech() -> None:
     world = World()
-    world.session.handle(world.started, world.now)
+    world.stream.handle(world.started, world.now)
     world.say(SPEECH)
     spoken = world.now
     world.wait(1.0)
@@ -134,8 +179,8 @@ async def test_the_delay_is_told_from_the_arrival_of_the_last_speech() -> None:
 
 async def test_a_call_lingers_after_its_last_stream() -> None:
     world = World()
-    world.session.handle(world.started, world.now)
-    world.session.handle(StreamEnded(StreamEnd.STOPPED), world.now)
+    world.stream.handle(world.started, world.now)
+    world.stream.handle(StreamEnded(StreamEnd.STOPPED), world.now)
     async with asyncio.timeout(20), asyncio.TaskGroup() as group:
         running = group.create_task(world.run())
         world.wait(0.9)
@@ -148,9 +193,9 @@ async def test_a_call_lingers_after_its_last_stream() -> None:
 
 async def test_a_flush_gives_what_was_said_so_far_and_the_call_goes_on() -> None:
     world = World()
-    world.session.handle(world.started, world.now)
+    world.stream.handle(world.started, world.now)
     world.say(SPEECH[: len(SPEECH) // 2])
-    world.session.handle(Flush(), world.now)
+    world.stream.handle(Flush(), world.now)
     world.say(SPEECH)
     world.session.end(StreamEnd.ADMIN)
     events = await world.run()
@@ -159,7 +204,7 @@ async def test_a_flush_gives_what_was_said_so_far_and_the_call_goes_on() -> None
 
 async def test_two_tracks_each_have_their_words() -> None:
     world = World(tracks=(INBOUND, OUTBOUND))
-    world.session.handle(world.started, world.now)
+    world.stream.handle(world.started, world.now)
     world.say(SPEECH, "inbound")
     world.say(SPEECH, "outbound")
     world.wait(1.0)
@@ -178,27 +223,175 @@ async def test_two_tracks_each_have_their_words() -> None:
 
 async def test_text_from_the_peer_harms_nobody() -> None:
     world = World()
-    world.session.handle(world.started, world.now)
-    world.session.handle(StreamMessage("hello"), world.now)
+    world.stream.handle(world.started, world.now)
+    world.stream.handle(StreamMessage("hello"), world.now)
     world.session.end(StreamEnd.ADMIN)
     assert [event["type"] for event in await world.run()] == ["call.started", "track.started", "call.ended"]
 
 
+async def test_a_second_stream_is_heard_on_the_calls_clock() -> None:
+    world = World()
+    world.stream.handle(world.started, world.now)
+    world.wait(5.0)
+    other = world.join(parameters={"queue": "other", "agent": "7"})
+    other.say(SPEECH)
+    world.wait(1.0)
+    other.hang_up()
+    world.stream.handle(StreamEnded(StreamEnd.STOPPED), world.now)
+    world.wait(1.1)
+    events = await world.run()
+    (final,) = of(events, "transcript.final")
+    assert (final["track"], final["role"]) == ("outbound", "outbound")
+    assert final["source"]["stream_id"] == "t"
+    assert final["start_ms"] == pytest.approx(5_000, abs=400)
+    assert events[0]["source"]["stream_id"] == events[-1]["source"]["stream_id"] == "s"
+    assert events[0]["parameters"] == {"queue": "support"}
+    assert events[-1]["parameters"] == {"queue": "support", "agent": "7"}
+    assert events[-1]["reason"] == "stopped"
+    assert [(track["track"], track["duplicate"]) for track in of(events, "track.started")] == [
+        ("inbound", False),
+        ("outbound", False),
+    ]
+
+
+async def test_a_call_goes_on_while_one_of_its_streams_does() -> None:
+    world = World()
+    world.stream.handle(world.started, world.now)
+    other = world.join()
+    world.stream.handle(StreamEnded(StreamEnd.STOPPED), world.now)
+    world.wait(5.0)
+    opens = [world.session.open]
+    other.say(SPEECH)
+    other.hang_up()
+    world.wait(1.1)
+    assert [*opens, world.session.open] == [True, False]
+    events = await world.run()
+    assert len(of(events, "transcript.final")) == 1
+    assert events[-1]["reason"] == "hangup"
+
+
+async def test_who_comes_back_in_time_goes_on_in_the_same_call() -> None:
+    world = World()
+    world.stream.handle(world.started, world.now)
+    world.say(SPEECH)
+    world.stream.handle(StreamEnded(StreamEnd.CONNECTION_LOST), world.now)
+    world.wait(0.5)
+    again = world.join(track=INBOUND)
+    again.say(SPEECH)
+    again.hang_up()
+    world.wait(1.1)
+    events = await world.run()
+    first, second = of(events, "transcript.final")
+    assert (first["track"], second["track"]) == ("inbound", "inbound-2")
+    assert first["end_ms"] < second["start_ms"]
+    assert first["utterance_id"] != second["utterance_id"]
+    assert [track["duplicate"] for track in of(events, "track.started")] == [False, False]
+    assert events[-1]["audio_ms"].keys() == {"inbound", "inbound-2"}
+
+
+async def test_a_speaker_who_is_carried_already_is_not_decoded_twice() -> None:
+    world = World()
+    world.stream.handle(world.started, world.now)
+    other = world.join(track=INBOUND)
+    other.say(SPEECH)
+    other.sink.handle(DigitPressed("inbound", "1"), world.now)
+    world.session.end(StreamEnd.ADMIN)
+    assert other.closed
+    events = await world.run()
+    assert [(each["track"], each["duplicate"]) for each in of(events, "track.started")] == [
+        ("inbound", False),
+        ("inbound-2", True),
+    ]
+    assert of(events, "transcript.final") == of(events, "call.digit") == []
+    assert events[-1]["audio_ms"]["inbound-2"] == pytest.approx(len(SPEECH) / 16, abs=20)
+    assert events[-1]["utterances"] == 0
+
+
+async def test_two_of_one_role_and_different_labels_are_two_speakers() -> None:
+    world = World()
+    world.stream.handle(world.started, world.now)
+    other = world.join(track=Track(id="inbound", role=TrackRole.INBOUND, label="supervisor"))
+    other.say(SPEECH)
+    world.session.end(StreamEnd.ADMIN)
+    events = await world.run()
+    assert [(each["track"], each["label"]) for each in of(events, "transcript.final")] == [("inbound-2", "supervisor")]
+
+
+async def test_a_duplicate_is_decoded_where_a_setting_asks_for_it() -> None:
+    world = World(calls=Calls(decode_duplicates=True))
+    world.stream.handle(world.started, world.now)
+    world.join(track=INBOUND).say(SPEECH)
+    world.session.end(StreamEnd.ADMIN)
+    events = await world.run()
+    assert [each["track"] for each in of(events, "transcript.final")] == ["inbound-2"]
+    assert of(events, "track.started")[1]["duplicate"] is True
+
+
+async def test_what_is_said_and_pressed_in_a_pause_is_neither_decoded_nor_kept() -> None:
+    world = World()
+    world.stream.handle(world.started, world.now)
+    world.say(SPEECH)
+    world.session.pause("card entry", world.now)
+    world.session.pause("again", world.now)
+    for _ in range(20):  # frames and ticks, as in a call
+        world.say(SPEECH[:3200])
+        world.wait(0.1)
+    world.stream.handle(DigitPressed("inbound", "4"), world.now)
+    world.session.resume(world.now)
+    world.session.resume(world.now)
+    resumed = world.now
+    world.say(SPEECH)
+    world.stream.handle(DigitPressed("inbound", "5"), world.now)
+    world.session.end(StreamEnd.ADMIN)
+    events = await world.run()
+    first, second = of(events, "transcript.final")
+    paused, back = of(events, "call.paused"), of(events, "call.resumed")
+    assert [each["reason"] for each in paused] == ["card entry"]
+    assert len(back) == 1
+    assert first["end_ms"] <= paused[0]["at_ms"] == pytest.approx(len(SPEECH) / 16, abs=30)
+    assert back[0]["at_ms"] == pytest.approx((resumed - 50.0) * 1000, abs=2)
+    assert second["start_ms"] >= back[0]["at_ms"] - 300
+    assert [each["digit"] for each in of(events, "call.digit")] == ["5"]
+    assert events[-1]["audio_ms"]["inbound"] == pytest.approx(2 * len(SPEECH) / 16, abs=30)
+    pcm = b"".join(request.audio for request in world.engine.begun)
+    assert len(pcm) / 32 < 2 * (len(SPEECH) / 16 + 600)
+
+
+async def test_a_call_that_is_over_cannot_be_paused() -> None:
+    world = World()
+    world.stream.handle(world.started, world.now)
+    world.session.end(StreamEnd.ADMIN)
+    world.session.pause(None, world.now)
+    world.session.resume(world.now)
+    assert [event["type"] for event in await world.run()] == ["call.started", "track.started", "call.ended"]
+
+
+async def test_who_joins_a_paused_call_is_not_heard_either() -> None:
+    world = World()
+    world.stream.handle(world.started, world.now)
+    world.session.pause(None, world.now)
+    world.join().say(SPEECH)
+    world.session.end(StreamEnd.ADMIN)
+    events = await world.run()
+    assert world.engine.begun == []
+    assert events[-1]["audio_ms"] == {"inbound": 0, "outbound": 0}
+
+
 async def test_ending_a_call_closes_its_connection_and_is_its_reason() -> None:
     world = World()
-    world.session.handle(world.started, world.now)
+    world.stream.handle(world.started, world.now)
     world.session.end(StreamEnd.SHUTDOWN)
     world.session.end(StreamEnd.ADMIN)
-    world.session.handle(StreamEnded(StreamEnd.HANGUP), world.now)
+    world.stream.handle(StreamEnded(StreamEnd.HANGUP), world.now)
     assert world.closed
     assert (await world.run())[-1]["reason"] == "shutdown"
 
 
 async def test_an_end_in_a_hurry_overtakes_one_that_takes_its_time() -> None:
     world = World(FakeEngine(held=True))
-    world.session.handle(world.started, world.now)
+    world.stream.handle(world.started, world.now)
     world.say(SPEECH)
-    world.session.handle(StreamEnded(StreamEnd.HANGUP), world.now)
+    world.stream.handle(StreamEnded(StreamEnd.HANGUP), world.now)
     world.session.end(StreamEnd.SHUTDOWN, finish_seconds=0.0)
     events = await world.run()
     assert [event["reason"] for event in events[2:]] == ["deadline", "hangup"]
@@ -206,7 +399,7 @@ async def test_an_end_in_a_hurry_overtakes_one_that_takes_its_time() -> None:
 
 async def test_a_bug_in_a_call_is_its_end_and_not_everybodys(monkeypatch: pytest.MonkeyPatch) -> None:
     world = World()
-    world.session.handle(world.started, world.now)
+    world.stream.handle(world.started, world.now)
     world.say(SPEECH + bytes(16_000))
 
     def broken(_request: DecodeRequest) -> None:
@@ -226,23 +419,23 @@ async def test_a_bug_at_the_end_of_a_stream_does_not_keep_the_call_from_its_end(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     world = World()
-    world.session.handle(world.started, world.now)
+    world.stream.handle(world.started, world.now)
 
     def broken(_track: CallTrack) -> None:
         raise RuntimeError("a bug of ours")
 
     monkeypatch.setattr(CallTrack, "finish", broken)
-    world.session.handle(StreamEnded(StreamEnd.HANGUP), world.now)
+    world.stream.handle(StreamEnded(StreamEnd.HANGUP), world.now)
     world.wait(1.2)
     assert (await world.run())[-1]["reason"] == "error"
 
 
 async def test_what_comes_after_the_end_does_not_count() -> None:
     world = World()
-    world.session.handle(world.started, world.now)
+    world.stream.handle(world.started, world.now)
     world.session.end(StreamEnd.ADMIN)
     world.say(SPEECH)
-    world.session.handle(DigitPressed("inbound", "1"), world.now)
+    world.stream.handle(DigitPressed("inbound", "1"), world.now)
     events = await world.run()
     assert [event["type"] for event in events] == ["call.started", "track.started", "call.ended"]
     assert events[-1]["audio_ms"] == {"inbound": 0}
@@ -250,7 +443,7 @@ async def test_what_comes_after_the_end_does_not_count() -> None:
 
 async def test_a_call_whose_beginning_cannot_be_stored_is_broken_off() -> None:
     world = World()
-    world.session.handle(world.started, world.now)
+    world.stream.handle(world.started, world.now)
     world.broken = True
     with pytest.raises(RuntimeError, match="the store is broken"):
         await world.session.run()
@@ -260,11 +453,11 @@ async def test_a_call_whose_beginning_cannot_be_stored_is_broken_off() -> None:
 async def test_a_store_that_stands_still_bounds_what_a_call_may_find() -> None:
     world = World()
     world.store_open.clear()
-    world.session.handle(world.started, world.now)
+    world.stream.handle(world.started, world.now)
     for _ in range(2 * FOUND_LIMIT):
-        world.session.handle(DigitPressed("inbound", "1"), world.now)
+        world.stream.handle(DigitPressed("inbound", "1"), world.now)
     assert world.closed
-    world.session.handle(StreamEnded(StreamEnd.HANGUP), world.now)
+    world.stream.handle(StreamEnded(StreamEnd.HANGUP), world.now)
     async with asyncio.timeout(20), asyncio.TaskGroup() as group:
         running = group.create_task(world.run())
         world.wait(1.1)
@@ -296,7 +489,7 @@ async def test_whatever_happens_the_record_is_complete(
     happenings: list[tuple[str, str, int]], codes: dict[int, ModelErrorCode], mute: bool
 ) -> None:
     world = World(FakeEngine(script=codes, text=(lambda _request: "") if mute else None), tracks=(INBOUND, OUTBOUND))
-    world.session.handle(world.started, world.now)
+    world.stream.handle(world.started, world.now)
     for what, track, count in happenings:
         event: StreamEvent
         match what:
@@ -307,10 +500,10 @@ async def test_whatever_happens_the_record_is_complete(
             case "digit":
                 for _ in range(count):
                     event = DigitPressed(track, "5")
-                    world.session.handle(event, world.now)
+                    world.stream.handle(event, world.now)
             case "flush":
-                world.session.handle(Flush(), world.now)
-    world.session.handle(StreamEnded(StreamEnd.HANGUP), world.now)
+                world.stream.handle(Flush(), world.now)
+    world.stream.handle(StreamEnded(StreamEnd.HANGUP), world.now)
     world.wait(1.2)
     events = await world.run()
 

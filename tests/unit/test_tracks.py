@@ -6,7 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapters.stream import AudioFormat, AudioFrame, Encoding, Track, TrackRole
-from config.settings import Speech
+from config.settings import Settings
+from gateway.events import Source
+from gateway.routes import Facts, Routes
 from gateway.tracks import CallTrack
 from tests.sound import prompt
 
@@ -28,7 +30,8 @@ class Caller:
             call_id="call",
             zero=self.now,
             offset_ms=offset_ms,
-            speech=Speech(),
+            source=Source(kind="test", listener="port"),
+            settings=Routes(Settings()).choose(Facts(adapter="test", listener="port")),
         )
         self.spoken: list[Spoken] = []
         self._ticks = 0

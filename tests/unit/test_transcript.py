@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 from adapters.stream import Track, TrackRole
 from asr.speech import Utterance
 from asr.types import Hypothesis, ModelError, ModelErrorCode, Segment, Word
-from config.settings import Transcripts
+from config.settings import Settings, Transcripts
 from gateway.events import Source
+from gateway.routes import Facts, Routes
 from gateway.transcript import Clock, Place, Spoken, failed, final
 
 PLACE = Place(call_id="call", source=Source(kind="audiosocket", listener="main"), sequence=3)
@@ -27,7 +28,9 @@ HEARD = Hypothesis(
 )
 
 
-def spoken(*, start_ms: int = 2_300, offset_ms: int = 0, end_of_turn: bool = True) -> Spoken:
+def spoken(
+    *, start_ms: int = 2_300, offset_ms: int = 0, end_of_turn: bool = True, wanted: Transcripts | None = None
+) -> Spoken:
     utterance = Utterance(
         number=2,
         audio=bytes(32 * 1_100),
@@ -38,11 +41,18 @@ def spoken(*, start_ms: int = 2_300, offset_ms: int = 0, end_of_turn: bool = Tru
         end_of_turn=end_of_turn,
     )
     track = Track(id="inbound", role=TrackRole.INBOUND, label="customer")
-    return Spoken(utterance_id="call_inbound_2", track=track, utterance=utterance, offset_ms=offset_ms)
+    return Spoken(
+        utterance_id="call_inbound_2",
+        track=track,
+        source=PLACE.source,
+        settings=Routes(Settings(transcripts=wanted or Transcripts())).choose(Facts(adapter="test", listener="port")),
+        utterance=utterance,
+        offset_ms=offset_ms,
+    )
 
 
 def test_speech_is_placed_on_the_calls_clock_and_on_the_wall() -> None:
-    event = final(spoken(), HEARD, PLACE, CLOCK, 105.75, Transcripts())
+    event = final(spoken(), HEARD, PLACE, CLOCK, 105.75)
     assert (event.start_ms, event.end_ms) == (2_300, 2_900)
     assert event.start_time == "2023-11-14T22:13:22.300Z"
     assert event.latency_ms == 750
@@ -51,7 +61,7 @@ def test_speech_is_placed_on_the_calls_clock_and_on_the_wall() -> None:
 
 
 def test_a_track_that_began_later_is_offset() -> None:
-    event = final(spoken(offset_ms=10_000), HEARD, PLACE, CLOCK, 105.0, Transcripts(words=True, segments=True))
+    event = final(spoken(offset_ms=10_000, wanted=Transcripts(words=True, segments=True)), HEARD, PLACE, CLOCK, 105.0)
     assert (event.start_ms, event.end_ms) == (12_300, 12_900)
     assert event.start_time == "2023-11-14T22:13:32.300Z"
     assert event.words is not None
@@ -66,7 +76,7 @@ def test_a_track_that_began_later_is_offset() -> None:
 
 @pytest.mark.parametrize("end_of_turn", [True, False])
 def test_a_cut_is_no_end_of_turn(end_of_turn: bool) -> None:
-    event = final(spoken(end_of_turn=end_of_turn), HEARD, PLACE, CLOCK, 105.0, Transcripts())
+    event = final(spoken(end_of_turn=end_of_turn), HEARD, PLACE, CLOCK, 105.0)
     assert event.end_of_turn is end_of_turn
 
 

@@ -1,0 +1,140 @@
+"""The rest of the way: what a call found becomes events, decoded and published in order."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from asr.types import DecodeKind, DecodeRequest, ModelError, ModelErrorCode
+from gateway.tracks import CallTrack
+from gateway.transcript import Spoken
+
+if TYPE_CHECKING:
+    from asr.types import Hypothesis
+    from gateway.record import CallRecord, Means
+
+FOUND_LIMIT = 1000
+"""What a call may find faster than it is published. One that reaches it is no telephone's, and ends; what it has
+said until then is still decoded."""
+
+
+class Digit(msgspec.Struct, frozen=True):
+    """A key was pressed."""
+
+    track: CallTrack
+    digit: str
+    at_ms: int
+
+
+class Paused(msgspec.Struct, frozen=True):
+    """Nothing is heard from here on."""
+
+    reason: str | None
+    at_ms: int
+
+
+class Resumed(msgspec.Struct, frozen=True):
+    """It is heard again."""
+
+    at_ms: int
+
+
+class Over(msgspec.Struct, frozen=True):
+    """Nothing more will be found."""
+
+
+Found = Spoken | Digit | CallTrack | Paused | Resumed | Over
+_Decoding = tuple[Spoken, "asyncio.Future[Hypothesis]"]
+
+
+class Publisher:
+    """The queue between a call's descent and its record, and who works it off."""
+
+    def __init__(self, call_id: str, record: CallRecord, means: Means) -> None:
+        self._call_id = call_id
+        self._record = record
+        self._means = means
+        self._found: asyncio.Queue[Found] = asyncio.Queue()  # bounded by put
+        self._decoding: asyncio.Queue[_Decoding | None] = asyncio.Queue(FOUND_LIMIT)
+        self._unpublished: dict[str, Spoken] = {}
+        """What was said and has neither a final nor a failure yet, by utterance."""
+
+    def put(self, found: Found) -> bool:
+        """Take what was found; False when it is too much, and the call is to end. Speech is taken all the same."""
+        if isinstance(found, Spoken):
+            self._unpublished[found.utterance_id] = found
+        if self._found.qsize() < FOUND_LIMIT or not isinstance(found, Digit):
+            self._found.put_nowait(found)
+        return self._found.qsize() < FOUND_LIMIT
+
+    async def run(self) -> None:
+        """Publish what is found, until it is over and nothing is left to decode or the time for that is."""
+        async with asyncio.TaskGroup() as group:
+            transcripts = group.create_task(self._publish_transcripts())
+            await self._publish_found()
+            await self._decoding.put(None)
+            _, late = await asyncio.wait({transcripts}, timeout=self._means.settings.calls.finish_seconds)
+            if late:
+                self.give_up()
+
+    def give_up(self) -> None:
+        """Drop what is not decoded yet."""
+        for utterance_id in tuple(self._unpublished):
+            self._means.decoder.cancel(utterance_id)
+
+    async def fail(self) -> None:
+        """Name what was said and will not be published, after `run` has broken off."""
+        self.give_up()
+        for spoken in tuple(self._unpublished.values()):
+            await self._record.failed(spoken, ModelError(ModelErrorCode.FAILED, "the call broke off"))
+
+    async def _publish_found(self) -> None:
+        while True:
+            match await self._found.get():
+                case Spoken() as spoken:
+                    await self._decode(spoken)
+                case Digit() as pressed:
+                    await self._record.digit(pressed.track, pressed.digit, pressed.at_ms)
+                case CallTrack() as track:
+                    await self._record.track_started(track)
+                case Paused(reason, at_ms):
+                    await self._record.paused(reason, at_ms)
+                case Resumed(at_ms):
+                    await self._record.resumed(at_ms)
+                case Over():
+                    return
+
+    async def _decode(self, spoken: Spoken) -> None:
+        settings = spoken.settings
+        request = DecodeRequest(
+            request_id=spoken.utterance_id,
+            stream_key=f"{self._call_id}/{spoken.track.id}",
+            group_key=self._call_id,
+            kind=DecodeKind.FINAL,
+            audio=spoken.utterance.audio,
+            origin_sample=spoken.utterance.origin_sample,
+            language=None if settings.language == "auto" else settings.language,
+            options=settings.decode,
+        )
+        await self._decoding.put((spoken, self._means.decoder.submit(request)))
+
+    async def _publish_transcripts(self) -> None:
+        while (item := await self._decoding.get()) is not None:
+            spoken, future = item
+            await asyncio.wait({future})
+            await self._publish_transcript(spoken, future)
+            del self._unpublished[spoken.utterance_id]
+
+    async def _publish_transcript(self, spoken: Spoken, future: asyncio.Future[Hypothesis]) -> None:
+        try:
+            heard = await future
+        except asyncio.CancelledError:
+            if not future.cancelled():
+                raise
+            await self._record.failed(spoken, ModelError(ModelErrorCode.DEADLINE, "not decoded in time"))
+        except ModelError as error:
+            await self._record.failed(spoken, error)
+        else:
+            await self._record.final(spoken, heard)

@@ -1,0 +1,169 @@
+"""Which settings apply to a stream: the first route that fits, laid over the rest. Pure."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
+
+from asr.types import DecodeOptions
+
+# At run time too: msgspec resolves the annotations below.
+from config.routes import Hint  # noqa: TC001
+from config.settings import Speech, Transcripts  # noqa: TC001
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from config.routes import Match, Patterns, Route
+    from config.settings import Settings
+
+T = TypeVar("T")
+
+DEFAULT = "default"
+"""The name of what applies where no route fits."""
+
+CALLED, CALLING = "called", "calling"
+"""The parameters that hold the two numbers of a call."""
+
+
+class Facts(msgspec.Struct, frozen=True, kw_only=True):
+    """What a route can go by."""
+
+    adapter: str
+    listener: str
+    account: str | None = None
+    parameters: dict[str, str] = {}
+
+
+class CallOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What whoever registers a call may set for it; None is as its route has it."""
+
+    hotwords: Hint | None = None
+    initial_prompt: Hint | None = None
+    words: bool | None = None
+    segments: bool | None = None
+
+
+class CallSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What applies to one stream."""
+
+    route: str
+    language: str
+    """A language code, or auto."""
+    decode: DecodeOptions
+    speech: Speech
+    transcripts: Transcripts
+    labels: dict[str, str]
+    """The operator's words for the speakers, by role."""
+    endpoints: tuple[str, ...]
+    """Who is sent the events of a call that begins with this stream."""
+    max_calls: int | None
+    """How many calls may be in progress that began by this route."""
+
+    def refined(self, *, language: str | None, options: CallOptions, endpoints: tuple[str, ...] | None) -> CallSettings:
+        """Lay what was registered for one call over what its route says; None changes nothing."""
+        transcripts = msgspec.structs.replace(
+            self.transcripts,
+            words=_first(options.words, self.transcripts.words),
+            segments=_first(options.segments, self.transcripts.segments),
+        )
+        return msgspec.structs.replace(
+            self,
+            language=_first(language, self.language),
+            transcripts=transcripts,
+            endpoints=_first(endpoints, self.endpoints),
+            decode=msgspec.structs.replace(
+                self.decode,
+                hotwords=_first(options.hotwords, self.decode.hotwords),
+                initial_prompt=_first(options.initial_prompt, self.decode.initial_prompt),
+                word_times=transcripts.words,
+            ),
+        )
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a route fits a stream, or does not: one line for each of its conditions."""
+
+    route: str
+    fits: bool
+    reasons: tuple[str, ...]
+
+
+class Routes:
+    """The table of routes, made once."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._default = _base(settings)
+        self._routes = [(route.match, _applied(route, self._default)) for route in settings.routes]
+
+    def choose(self, facts: Facts) -> CallSettings:
+        """Give what applies: by the first route that fits, else the default."""
+        for match, result in self._routes:
+            if all(fits for fits, _ in _conditions(match, facts)):
+                return result
+        return self._default
+
+    def explain(self, facts: Facts) -> list[Verdict]:
+        """Tell of each route, in order, whether it fits; the last verdict is of the default, which always does."""
+        verdicts = []
+        for match, result in self._routes:
+            conditions = list(_conditions(match, facts))
+            reasons = tuple(reason for _, reason in conditions) or ("has no match, so every stream fits",)
+            verdicts.append(Verdict(route=result.route, fits=all(fits for fits, _ in conditions), reasons=reasons))
+        return [*verdicts, Verdict(route=DEFAULT, fits=True, reasons=("applies where no route fits",))]
+
+
+def _base(settings: Settings) -> CallSettings:
+    models, transcripts = settings.models, settings.transcripts
+    return CallSettings(
+        route=DEFAULT,
+        language=models.language,
+        decode=DecodeOptions(beam_size=models.beam_size, word_times=transcripts.words),
+        speech=settings.speech,
+        transcripts=transcripts,
+        labels={},
+        endpoints=tuple(endpoint.name for endpoint in settings.delivery.endpoints),
+        max_calls=None,
+    )
+
+
+def _applied(route: Route, base: CallSettings) -> CallSettings:
+    options = CallOptions(
+        hotwords=route.hotwords, initial_prompt=route.initial_prompt, words=route.words, segments=route.segments
+    )
+    refined = base.refined(language=route.language, options=options, endpoints=route.endpoints)
+    labels = {str(role): label for role, label in route.labels.items()}
+    return msgspec.structs.replace(refined, route=route.name, labels=labels, max_calls=route.max_calls)
+
+
+def _conditions(match: Match, facts: Facts) -> Iterator[tuple[bool, str]]:
+    """Tell of each condition of a route whether it holds, and how it reads."""
+    for name, patterns, value in _pairs(match, facts):
+        if patterns is None:
+            continue
+        wanted = (patterns,) if isinstance(patterns, str) else patterns
+        fits = value is not None and any(fnmatchcase(value, _glob(each)) for each in wanted)
+        told = "is not known" if value is None else f"is {value!r}"
+        yield fits, f"{name} {told}, {'as' if fits else 'not'} {' or '.join(map(repr, wanted))}"
+
+
+def _pairs(match: Match, facts: Facts) -> Iterator[tuple[str, Patterns | None, str | None]]:
+    given: Mapping[str, str] = facts.parameters
+    yield "adapter", match.adapter, facts.adapter
+    yield "listener", match.listener, facts.listener
+    yield "account", match.account, facts.account
+    yield CALLED, match.called, given.get(CALLED)
+    yield CALLING, match.calling, given.get(CALLING)
+    for name, patterns in match.parameters.items():
+        yield f"parameter {name}", patterns, given.get(name)
+
+
+def _glob(pattern: str) -> str:
+    """Leave * and ? their meaning, and take the brackets of fnmatch for themselves."""
+    return pattern.replace("[", "[[]")
+
+
+def _first(given: T | None, otherwise: T) -> T:
+    return otherwise if given is None else given

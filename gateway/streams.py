@@ -1,0 +1,118 @@
+"""One stream of a call: the sink of its events, between the adapter's pump and the call."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+import structlog
+
+from adapters.stream import AudioFrame, DigitPressed, Flush, StreamEnd, StreamEnded, StreamStarted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from adapters.stream import Peer, StreamEvent
+    from gateway.events import Source
+    from gateway.tracks import CallTrack
+    from gateway.transcript import Spoken
+
+log = structlog.get_logger()
+
+
+class Call(Protocol):
+    """What a stream needs of its call. Nothing here waits."""
+
+    call_id: str
+    paused: bool
+
+    def find_track(self, track: CallTrack) -> None:
+        """Note that a track's audio begins."""
+        ...
+
+    def find_spoken(self, spoken: Iterable[Spoken]) -> None:
+        """Note that utterances have ended."""
+        ...
+
+    def find_digit(self, track: CallTrack, digit: str, arrived_at: float) -> None:
+        """Note that a key was pressed."""
+        ...
+
+    def stream_ended(self, stream: CallStream, ended: StreamEnded, now: float) -> None:
+        """Note that nothing more will come of a stream; told once."""
+        ...
+
+
+class CallStream:
+    """One stream of a call. `tracks` holds its tracks by the names that the wire gives them.
+
+    While the call is paused, audio and keys are dropped here, and time passes as silence.
+    """
+
+    def __init__(self, call: Call, source: Source, peer: Peer, tracks: Mapping[str, CallTrack]) -> None:
+        self.source = source
+        self.peer = peer
+        self.ended = False
+        self.log_context = {"call_id": call.call_id}
+        self._call = call
+        self._tracks = tracks
+        self._log = log.bind(call_id=call.call_id, listener=source.listener, external_call_id=source.call_id)
+
+    def handle(self, event: StreamEvent, arrived_at: float) -> None:
+        """Take the next event; after the stream's end, of whichever side, nothing counts."""
+        if self.ended:
+            return
+        match event:
+            case AudioFrame():
+                self._hear(event, arrived_at)
+            case StreamStarted():
+                for track in self._tracks.values():
+                    self._call.find_track(track)
+            case DigitPressed():
+                self._press(event, arrived_at)
+            case Flush():
+                self.flush()
+            case StreamEnded():
+                self.end(event, arrived_at)
+            case _:  # text in mid-call: no wire that is spoken yet carries any
+                self._log.debug("message ignored")
+
+    def tick(self, now: float) -> None:
+        """Let time pass: to be called every 100 ms."""
+        for track in self._tracks.values():
+            self._call.find_spoken(track.tick(now))
+
+    def flush(self) -> None:
+        """Give what was said so far."""
+        self._call.find_spoken(self._finish())
+
+    def end(self, ended: StreamEnded, now: float) -> None:
+        """End the stream, once; what is still open is given to the call."""
+        if self.ended:
+            return
+        self.ended = True
+        for track in self._tracks.values():
+            track.live = False
+        try:
+            self.flush()
+        except Exception:  # noqa: BLE001  ours: the call must have its end all the same
+            self._log.exception("stream did not end well")
+            ended = StreamEnded(StreamEnd.ERROR, "internal error")
+        self._call.stream_ended(self, ended, now)
+
+    def _hear(self, frame: AudioFrame, arrived_at: float) -> None:
+        if self._call.paused:
+            return
+        track = self._tracks[frame.track]
+        first = track.media.format is None
+        self._call.find_spoken(track.push(frame, arrived_at))
+        if first:
+            self._log.info("track heard", track=track.track.id, chain=f"{self.source.kind} {track}")
+
+    def _press(self, pressed: DigitPressed, arrived_at: float) -> None:
+        track = self._tracks[pressed.track]
+        if not self._call.paused and track.decoded:
+            self._call.find_digit(track, pressed.digit, arrived_at)
+
+    def _finish(self) -> Iterator[Spoken]:
+        for track in self._tracks.values():
+            yield from track.finish()
