@@ -45,6 +45,9 @@ class _Origin:
                 return f"environment variable {self.variables[around]}"
             if around in self.lines:
                 return f"{self.file}:{self.lines[around]}"
+            within = [name for place, name in self.variables.items() if around and place[:length] == around]
+            if within:
+                return f"environment variable {within[0]}"
         return str(self.file or "settings")
 
 
@@ -170,8 +173,8 @@ def _convert(document: dict[str, Any], origin: _Origin) -> Settings:
     try:
         return msgspec.convert(document, Settings, dec_hook=_decode)
     except msgspec.ValidationError as error:
-        path, message = _explain(str(error))
-        where = ": ".join(part for part in (origin.name(path), _dotted(path)) if part)
+        path, message = explain(error, Settings)
+        where = ": ".join(part for part in (origin.name(path), dotted(path)) if part)
         raise ConfigError(f"{where}: {message}") from error
 
 
@@ -185,8 +188,9 @@ _PART = re.compile(r"\.(?P<key>[^.\[]+)|\[(?P<index>\d+)\]")
 _UNKNOWN = re.compile(r"^Object contains unknown field `(?P<key>.*)`$", re.DOTALL)
 
 
-def _explain(message: str) -> tuple[KeyPath, str]:
-    """Split msgspec's sentence into the key it is about and what was expected there."""
+def explain(error: msgspec.ValidationError, kind: type) -> tuple[KeyPath, str]:
+    """Split msgspec's sentence about a `kind` into the key it is about and what was expected there."""
+    message = str(error)
     path: KeyPath = ()
     if at := _AT.search(message):
         parts = _PART.finditer(at["path"])
@@ -194,10 +198,10 @@ def _explain(message: str) -> tuple[KeyPath, str]:
         message = message[: at.start()]
     if unknown := _UNKNOWN.match(message):
         key = unknown["key"]
-        return (*path, key), f"unknown key; {_suggestion(path, key)}"
+        return (*path, key), f"unknown key; {_suggestion(path, key, kind)}"
     if message.startswith("Invalid enum value"):
-        kind = _type_at(path)
-        values = (kind.key_type if at and at["key"] else kind).values
+        found = _type_at(path, kind)
+        values = (found.key_type if at and at["key"] else found).values
         choices = ", ".join(str(value) for value in values)
         return path, f"{message[0].lower()}{message[1:]}; expected one of {choices}"
     if message.endswith("got `bool`"):
@@ -207,8 +211,8 @@ def _explain(message: str) -> tuple[KeyPath, str]:
     return path, message[0].lower() + message[1:]
 
 
-def _suggestion(path: KeyPath, key: str) -> str:
-    known = [field.name for field in _type_at(path).fields]
+def _suggestion(path: KeyPath, key: str, kind: type) -> str:
+    known = [field.name for field in _type_at(path, kind).fields]
     sections = [name for name in known if key.startswith(f"{name}_")]
     if sections and not path:
         return (
@@ -218,8 +222,8 @@ def _suggestion(path: KeyPath, key: str) -> str:
     return f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(known)}"
 
 
-def _type_at(path: KeyPath) -> Any:
-    info: Any = msgspec.inspect.type_info(Settings)
+def _type_at(path: KeyPath, kind: type) -> Any:
+    info: Any = msgspec.inspect.type_info(kind)
     for part in path:
         match info:
             case msgspec.inspect.VarTupleType():
@@ -242,6 +246,7 @@ def _bare(info: Any) -> Any:
     return info
 
 
-def _dotted(path: KeyPath) -> str:
+def dotted(path: KeyPath) -> str:
+    """Write the way to a key as people do."""
     text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
     return text.removeprefix(".")

@@ -9,6 +9,9 @@ import msgspec
 from config.checks import check_language
 from config.types import Count, Group, Name, Role
 
+DEFAULT_ROUTE = "default"
+"""The name of what applies where no route fits."""
+
 Pattern = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 Patterns = Pattern | Annotated[tuple[Pattern, ...], msgspec.Meta(min_length=1)]
 """One pattern, or several of which one has to fit; * stands for anything, ? for one character."""

@@ -5,7 +5,7 @@ Values are frozen and carry their units in their names. Reading files and the en
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 
@@ -23,9 +23,12 @@ from config.checks import (
 )
 
 # At run time too: msgspec resolves the annotations below.
-from config.routes import Route  # noqa: TC001
+from config.routes import DEFAULT_ROUTE, Route
 from config.secret import Secret  # noqa: TC001
 from config.types import Count, Group, Host, Name, NotNegative, Port, Positive, Role
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 LONGEST_DECODE_MS = 30_000
 """Whisper hears thirty seconds at a time."""
@@ -100,6 +103,8 @@ class Http(Group, frozen=True, kw_only=True):
         for network in self.trusted_proxies:
             check_network(network)
         distinct("names in http.tokens", [token.name for token in self.tokens])
+        if len({token.secret for token in self.tokens}) < len(self.tokens):
+            raise ValueError("Expected each of http.tokens to have a secret of its own")
 
 
 class Calls(Group, frozen=True, kw_only=True):
@@ -226,19 +231,33 @@ class Settings(Group, frozen=True, kw_only=True):
         if self.http.port is not None:
             bound.append(f"{self.http.host}:{self.http.port}")
             distinct("addresses of listeners", [each for each in bound if not each.endswith(":0")])
-        closed = self.http.port is None or not self.http.tokens
+        tokens = [] if self.http.port is None else [token.name for token in self.http.tokens]
         for listener in self.audiosocket:
-            if listener.registration == "required" and closed:
-                raise ValueError(
-                    f"Expected http.tokens, and http.port, for listener {listener.name!r} demands registration:"
-                    " without them nobody could register a call"
-                )
+            if listener.registration == "required":
+                self._check_registration(listener, tokens)
+
+    def _check_registration(self, listener: AudioSocketListener, tokens: Sequence[str]) -> None:
+        if not tokens:
+            raise ValueError(
+                f"Expected http.tokens, and http.port, for listener {listener.name!r} demands registration:"
+                " without them nobody could register a call"
+            )
+        if listener.account is not None and listener.account not in tokens:
+            raise ValueError(
+                f"Expected a token named {listener.account!r} in http.tokens, for listener {listener.name!r} demands"
+                " registration, and takes only those of its account"
+            )
 
     def _check_routes(self) -> None:
         distinct("names in routes", [route.name for route in self.routes])
+        if any(route.name == DEFAULT_ROUTE for route in self.routes):
+            raise ValueError(
+                f"Expected a name other than {DEFAULT_ROUTE!r} for a route: that is what applies without one"
+            )
         endpoints = [endpoint.name for endpoint in self.delivery.endpoints]
         for number, route in enumerate(self.routes):
             known(f"endpoint in route {route.name!r}", route.endpoints or (), endpoints)
+            distinct(f"endpoints of route {route.name!r}", route.endpoints or ())
             if route.matches_all and number < len(self.routes) - 1:
                 raise ValueError(
                     f"Expected route {route.name!r} to be the last, for it matches every stream:"

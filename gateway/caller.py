@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl  # noqa: TC003  at run time: msgspec resolves the annotations below
 import struct
 import wave
 from typing import TYPE_CHECKING, Protocol
@@ -92,6 +93,8 @@ class Api(msgspec.Struct, frozen=True, kw_only=True):
 
     url: str
     token: str
+    tls: ssl.SSLContext | None = None
+    """Whom to trust on https; None: whom the system trusts."""
 
     async def register(self, announced: Mapping[str, str]) -> None:
         """Announce a stream with `POST /v1/calls`, as a dialplan does before it connects. Raises RegisterError."""
@@ -100,7 +103,7 @@ class Api(msgspec.Struct, frozen=True, kw_only=True):
         try:
             async with (
                 aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(CONNECT_SECONDS), headers=headers) as session,
-                session.post(target, data=announced) as response,
+                session.post(target, data=announced, ssl=self.tls or True) as response,
             ):
                 if not response.ok:
                     raise RegisterError(f"{target} answered {response.status}: {await response.text()}".strip())
@@ -115,6 +118,7 @@ async def call_audiosocket(
     port: int,
     call_uuid: uuid.UUID,
     plan: CallPlan = CallPlan(),  # noqa: B008  frozen
+    tls: ssl.SSLContext | None = None,
     on_progress: OnProgress | None = None,
 ) -> CallResult:
     """Play 16-bit mono PCM at 8 kHz as one call of `AudioSocket()`, in real time.
@@ -123,7 +127,7 @@ async def call_audiosocket(
     answers.
     """
     async with asyncio.timeout(CONNECT_SECONDS):
-        reader, writer = await asyncio.open_connection(host, port)
+        reader, writer = await asyncio.open_connection(host, port, ssl=tls)
     try:
         async with asyncio.TaskGroup() as group:
             listener = group.create_task(_listen(reader))

@@ -60,6 +60,7 @@ class Publisher:
         self._decoding: asyncio.Queue[_Decoding | None] = asyncio.Queue(FOUND_LIMIT)
         self._unpublished: dict[str, Spoken] = {}
         """What was said and has neither a final nor a failure yet, by utterance."""
+        self._given_up = False
 
     def put(self, found: Found) -> bool:
         """Take what was found; False when it is too much, and the call is to end. Speech is taken all the same."""
@@ -80,7 +81,8 @@ class Publisher:
                 self.give_up()
 
     def give_up(self) -> None:
-        """Drop what is not decoded yet."""
+        """Drop what is not decoded yet, and decode no more."""
+        self._given_up = True
         for utterance_id in tuple(self._unpublished):
             self._means.decoder.cancel(utterance_id)
 
@@ -118,7 +120,10 @@ class Publisher:
             language=None if settings.language == "auto" else settings.language,
             options=settings.decode,
         )
-        await self._decoding.put((spoken, self._means.decoder.submit(request)))
+        future = self._means.decoder.submit(request)
+        if self._given_up:
+            future.cancel()
+        await self._decoding.put((spoken, future))
 
     async def _publish_transcripts(self) -> None:
         while (item := await self._decoding.get()) is not None:

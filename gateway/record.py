@@ -62,7 +62,7 @@ class CallRecord:
         log: structlog.stdlib.BoundLogger,
     ) -> None:
         self._call_id = call_id
-        self._source = source
+        self.source = source
         self._endpoints = endpoints
         self._clock = clock
         self._means = means
@@ -153,7 +153,7 @@ class CallRecord:
     async def _publish(self, make: Callable[[Place], Event], source: Source | None = None) -> None:
         async with self._committing:
             self._sequence += 1
-            event = make(Place(call_id=self._call_id, source=source or self._source, sequence=self._sequence))
+            event = make(Place(call_id=self._call_id, source=source or self.source, sequence=self._sequence))
             try:
                 await self._means.publish(store(event, self._means.wall()), self._endpoints)
             except Exception:  # not when cancelled: then it may be committed all the same

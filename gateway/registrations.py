@@ -43,7 +43,8 @@ class Registration(msgspec.Struct, frozen=True, kw_only=True):
 
     def _track(self, track: Track) -> Track:
         role = TrackRole(self.role) if self.role else track.role
-        return msgspec.structs.replace(track, role=role, label=self.label or track.label)
+        theirs = track.label if role == track.role else None  # the listener's word is for the listener's role
+        return msgspec.structs.replace(track, role=role, label=self.label or theirs)
 
 
 class RegistrationConflictError(Exception):
@@ -87,6 +88,11 @@ class Registrations:
         """Tell what is known of a stream, unless it has expired."""
         known = self._waiting.get(stream_id)
         return known.registration if known is not None and now < known.expires_at else None
+
+    def named(self, name: str, account: str, now: float) -> list[Registration]:
+        """Give those of an account that go by a name: a stream's or a call's."""
+        known = [each.registration for each in self._waiting.values() if now < each.expires_at]
+        return [each for each in known if each.account == account and name in {each.stream_id, each.external_call_id}]
 
     def forget(self, stream_id: str) -> None:
         """Forget a stream that has come."""

@@ -30,8 +30,8 @@ MOST_TRACKS = 200
 
 EXPIRE_SECONDS = 1.0
 
-JoinKey = tuple[str, str, str]
-"""By what a stream joins a call: what vouches for it, its name, and the external call id."""
+JoinKey = tuple[str, str]
+"""By what a stream joins a call: the account that vouches for it, and the external call id."""
 
 
 class UnknownCallError(Exception):
@@ -65,19 +65,22 @@ class Registry:
         """Calls that have not been published to their end."""
         return len(self._calls)
 
-    @property
-    def sessions(self) -> list[CallSession]:
-        """The same calls, in the order in which they began."""
-        return list(self._calls.values())
+    def sessions(self, account: str) -> list[CallSession]:
+        """Give the same calls, in the order in which they began, as far as an account may see them.
 
-    def find(self, name: str) -> CallSession:
+        Those are its own, and those that are nobody's.
+        """
+        return [session for session in self._calls.values() if session.account in {None, account}]
+
+    def find(self, name: str, account: str) -> CallSession:
         """Give the call that goes by a name: its id, or else the peer's name for it or for one of its streams.
 
-        Of several that do, one that still takes streams is meant. Raises UnknownCallError and AmbiguousCallError.
+        Of several that do, those of the account's own are meant before others, and those that still take streams.
+        Raises UnknownCallError and AmbiguousCallError.
         """
-        if name in self._calls:
-            return self._calls[name]
-        found = [session for session in self._calls.values() if session.goes_by(name)]
+        seen = self.sessions(account)
+        found = [session for session in seen if name == session.call_id or session.goes_by(name)]
+        found = [session for session in found if session.account == account] or found
         found = [session for session in found if session.open] or found
         if not found:
             raise UnknownCallError(name)
@@ -87,29 +90,49 @@ class Registry:
 
     # Registrations.
 
-    def register(self, registration: Registration, expires_in_seconds: float) -> bool:
-        """Announce a stream; False when it was announced in these words before, or has come already.
+    def register(self, registration: Registration, expires_in_seconds: float) -> CallSession | bool:
+        """Announce a stream; False when it was announced in these words before, its call when it has come already.
 
         Raises RegistrationConflictError, RegistrationsFullError, and Refusal when no new calls are taken.
         """
-        if registration.stream_id in self._came:
-            if self._came[registration.stream_id][1] != registration:
+        came = self._came.get(registration.stream_id)
+        if came is not None and came[0].open:
+            if came[1] != registration:
                 raise RegistrationConflictError(registration.stream_id)
-            return False
-        if self._draining:
+            return came[0]
+        if self._draining and not self._is_open((registration.account, registration.external_call_id)):
             raise Refusal(RefusalReason.DRAINING)
         now = self._means.clock()
         return self._registrations.add(registration, now, now + expires_in_seconds)
 
-    def registered(self, stream_id: str) -> Registration | None:
-        """Tell what was announced of a stream that has not come yet."""
-        return self._registrations.find(stream_id, self._means.clock())
+    def registered(self, name: str, account: str) -> list[Registration]:
+        """Give what an account has announced and has not come yet, by a stream's name or its call's."""
+        return self._registrations.named(name, account, self._means.clock())
+
+    def forget(self, registration: Registration) -> None:
+        """Take an announcement back."""
+        self._registrations.forget(registration.stream_id)
 
     def _registration(self, offer: StreamOffer, now: float) -> Registration | None:
-        found = self._registrations.find(offer.started.stream_id, now)
-        if found is None or offer.listener.account not in {None, found.account}:
+        """Find what was announced of a stream, also when it breaks off and comes again while its call is open."""
+        stream_id = offer.started.stream_id
+        found = self._registrations.find(stream_id, now)
+        came = self._came.get(stream_id)
+        if found is None and came is not None and came[0].open:
+            found = came[1]
+        if found is not None and offer.listener.account not in {None, found.account}:
+            log.warning(
+                "stream registered for another account than its listener's",
+                listener=offer.listener.name,
+                account=found.account,
+                wanted=offer.listener.account,
+            )
             return None
         return found
+
+    def _is_open(self, key: JoinKey) -> bool:
+        session = self._joinable.get(key)
+        return session is not None and session.open
 
     # Streams.
 
@@ -122,8 +145,8 @@ class Registry:
             offer = _registered(offer, registration)
         settings = self._settings(offer, registration)
         key = _join_key(offer)
-        session = self._joinable.get(key) if key else None
-        if session is None or not session.open:
+        session = self._joinable[key] if key and self._is_open(key) else None
+        if session is None:
             session = self._begin(offer, settings, key, arrived_at)
         elif len(session.streams) >= self._limits.max_streams or len(session.tracks) >= MOST_TRACKS:
             raise Refusal(RefusalReason.FULL)
@@ -143,7 +166,10 @@ class Registry:
         if registration is None:
             return settings
         return settings.refined(
-            language=registration.language, options=registration.options, endpoints=registration.endpoints
+            language=registration.language,
+            options=registration.options,
+            endpoints=registration.endpoints,
+            labelled=registration.label is not None,
         )
 
     def _begin(self, offer: StreamOffer, settings: CallSettings, key: JoinKey | None, arrived_at: float) -> CallSession:
@@ -162,8 +188,10 @@ class Registry:
     def _full(self, settings: CallSettings) -> bool:
         """Tell whether there is no room for another call, of all or by its route."""
         by_route = sum(session.settings.route == settings.route for session in self._calls.values())
-        too_many = settings.max_calls is not None and by_route >= settings.max_calls
-        return too_many or len(self._calls) >= self._limits.max_calls
+        if settings.max_calls is not None and by_route >= settings.max_calls:
+            log.warning("route takes no more calls", route=settings.route, max_calls=settings.max_calls)
+            return True
+        return len(self._calls) >= self._limits.max_calls
 
     def tick(self, now: float) -> None:
         """Let time pass for every call, and for those that are expected."""
@@ -223,8 +251,10 @@ def _registered(offer: StreamOffer, registration: Registration) -> StreamOffer:
 
 
 def _join_key(offer: StreamOffer) -> JoinKey | None:
-    if offer.started.external_call_id is None:
+    """Tell by what a stream joins others. Where nobody vouches for the name of its call, by nothing.
+
+    A UUID alone would not do: in many a dialplan it is written down once, and the same for every caller.
+    """
+    if offer.listener.account is None or offer.started.external_call_id is None:
         return None
-    if offer.listener.account is not None:
-        return ("account", offer.listener.account, offer.started.external_call_id)
-    return ("listener", offer.listener.name, offer.started.external_call_id)
+    return offer.listener.account, offer.started.external_call_id

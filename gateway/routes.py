@@ -10,7 +10,7 @@ import msgspec
 from asr.types import DecodeOptions
 
 # At run time too: msgspec resolves the annotations below.
-from config.routes import Hint  # noqa: TC001
+from config.routes import DEFAULT_ROUTE, Hint
 from config.settings import Speech, Transcripts  # noqa: TC001
 
 if TYPE_CHECKING:
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from config.settings import Settings
 
 T = TypeVar("T")
-
-DEFAULT = "default"
-"""The name of what applies where no route fits."""
 
 CALLED, CALLING = "called", "calling"
 """The parameters that hold the two numbers of a call."""
@@ -62,8 +59,18 @@ class CallSettings(msgspec.Struct, frozen=True, kw_only=True):
     max_calls: int | None
     """How many calls may be in progress that began by this route."""
 
-    def refined(self, *, language: str | None, options: CallOptions, endpoints: tuple[str, ...] | None) -> CallSettings:
-        """Lay what was registered for one call over what its route says; None changes nothing."""
+    def refined(
+        self,
+        *,
+        language: str | None,
+        options: CallOptions,
+        endpoints: tuple[str, ...] | None,
+        labelled: bool = False,
+    ) -> CallSettings:
+        """Lay what was registered for one call over what its route says; None changes nothing.
+
+        One that is `labelled` keeps its label.
+        """
         transcripts = msgspec.structs.replace(
             self.transcripts,
             words=_first(options.words, self.transcripts.words),
@@ -74,6 +81,7 @@ class CallSettings(msgspec.Struct, frozen=True, kw_only=True):
             language=_first(language, self.language),
             transcripts=transcripts,
             endpoints=_first(endpoints, self.endpoints),
+            labels={} if labelled else self.labels,
             decode=msgspec.structs.replace(
                 self.decode,
                 hotwords=_first(options.hotwords, self.decode.hotwords),
@@ -112,13 +120,13 @@ class Routes:
             conditions = list(_conditions(match, facts))
             reasons = tuple(reason for _, reason in conditions) or ("has no match, so every stream fits",)
             verdicts.append(Verdict(route=result.route, fits=all(fits for fits, _ in conditions), reasons=reasons))
-        return [*verdicts, Verdict(route=DEFAULT, fits=True, reasons=("applies where no route fits",))]
+        return [*verdicts, Verdict(route=DEFAULT_ROUTE, fits=True, reasons=("applies where no route fits",))]
 
 
 def _base(settings: Settings) -> CallSettings:
     models, transcripts = settings.models, settings.transcripts
     return CallSettings(
-        route=DEFAULT,
+        route=DEFAULT_ROUTE,
         language=models.language,
         decode=DecodeOptions(beam_size=models.beam_size, word_times=transcripts.words),
         speech=settings.speech,

@@ -20,7 +20,7 @@ from gateway.tracks import CallTrack
 from gateway.transcript import Clock
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from adapters.stream import Peer, StreamOffer, Track
     from gateway.publishing import Found
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from gateway.transcript import Spoken
 
 log = structlog.get_logger()
+
+MOST_PARAMETERS = 256
+"""Streams that join a call add no more to its parameters than about so many."""
 
 
 class CallSession:
@@ -76,6 +79,11 @@ class CallSession:
         """When the call began, in seconds since the epoch."""
         return self._clock.wall_zero
 
+    @property
+    def account(self) -> str | None:
+        """Who vouched for the call's first stream, and for all that joined it."""
+        return self._record.source.account_id
+
     def goes_by(self, name: str) -> bool:
         """Tell whether the peer calls this call, or one of its streams, by a name."""
         return name == self.external_call_id or any(track.source.stream_id == name for track in self.tracks.values())
@@ -83,29 +91,31 @@ class CallSession:
     def join(self, offer: StreamOffer, peer: Peer, settings: CallSettings, arrived_at: float) -> CallStream:
         """Take in one more stream."""
         source = _source(offer)
-        self._parameters = offer.started.parameters | self._parameters
+        if len(self._parameters) < MOST_PARAMETERS:
+            self._parameters = offer.started.parameters | self._parameters
         tracks = {}
         for track in offer.started.tracks:
             placed = self._place(track, source, settings, arrived_at)
             tracks[track.id] = self.tracks[placed.track.id] = placed
         stream = CallStream(self, source, peer, tracks)
         self.streams[stream] = None
-        self._log.info("stream started", stream_id=source.stream_id, peer=offer.address, tracks=list(self.tracks))
+        self._log.info(
+            "stream started", stream_id=source.stream_id, peer=offer.address, tracks=[str(name) for name in self.tracks]
+        )
         return stream
 
     def _place(self, track: Track, source: Source, settings: CallSettings, arrived_at: float) -> CallTrack:
         """Give a track its name in the call, and tell whether its speaker is carried already."""
-        label = track.label or settings.labels.get(track.role)
-        duplicate = any(
-            other.live and (other.track.role, other.track.label) == (track.role, label)
-            for other in self.tracks.values()
-        )
+        label = settings.labels.get(track.role, track.label)
+        speaker = (track.role, label)
+        duplicate = any(other.live and _speaker(other.track) == speaker for other in self.tracks.values())
         # What the wire calls by a role is called by the role it was announced with.
         name = self._free_name(track.role if track.id in set(TrackRole) else track.id)
         placed = msgspec.structs.replace(track, id=name, label=label)
         if duplicate:
             self._log.warning(
-                "another stream carries this speaker already: give each a role or a label of its own",
+                "another stream carries this speaker already: give each a role or a label of its own, and each call"
+                " its own UUID",
                 track=placed.id,
                 decoded=self._means.settings.calls.decode_duplicates,
             )
@@ -120,6 +130,14 @@ class CallSession:
             decoded=self._means.settings.calls.decode_duplicates or not duplicate,
         )
 
+    def _hear_instead_of(self, gone: CallTrack) -> None:
+        """Decode from here on the first of the duplicates of a track whose stream has ended."""
+        for track in self.tracks.values():
+            if track.live and not track.decoded and _speaker(track.track) == _speaker(gone.track):
+                track.decoded = True
+                self._log.info("duplicate decoded from here on", track=track.track.id)
+                return
+
     def _free_name(self, name: str) -> str:
         names = (name, *(f"{name}-{number}" for number in range(2, len(self.tracks) + 3)))
         return next(each for each in names if each not in self.tracks)
@@ -128,6 +146,9 @@ class CallSession:
         """Note that nothing more will come of a stream; the last one's reason is the call's."""
         self.streams.pop(stream, None)
         self._quiet_since = now
+        for track in stream.tracks.values():
+            if track.decoded:
+                self._hear_instead_of(track)
         if not self._closed:
             self._reason, self._error = ended.reason, ended.error
 
@@ -144,16 +165,25 @@ class CallSession:
         """Hear nothing from now on: audio and keys are neither decoded nor kept."""
         if self.paused or self._closed:
             return
-        for stream in tuple(self.streams):
-            stream.flush()
-        self.paused = True
+        streams = tuple(self.streams)
+        for stream in streams:
+            self._guarded(stream.flush)
+        self.paused = True  # whatever became of that
         self._find(Paused(reason, self._clock.ms(now)))
 
     def resume(self, now: float) -> None:
         """Hear again."""
         if self.paused and not self._closed:
             self.paused = False
+            for stream in self.streams:
+                stream.resume(now)
             self._find(Resumed(self._clock.ms(now)))
+
+    def _guarded(self, act: Callable[[], None]) -> None:
+        try:
+            act()
+        except Exception:  # noqa: BLE001  ours: what is asked of the call must be done all the same
+            self._log.exception("call failed")
 
     def end(self, reason: StreamEnd, finish_seconds: float | None = None) -> None:
         """End the call from our side: nothing more is heard, and what was heard is finished in time."""
@@ -169,7 +199,7 @@ class CallSession:
         self._closed = True
         for stream in tuple(self.streams):
             stream.end(ended, self._means.clock())
-            stream.peer.close()
+            stream.close()
 
     def _be_over(self) -> None:
         self._closed = True
@@ -212,6 +242,11 @@ class CallSession:
         await self._record.ended(
             self._reason, self._error, self._quiet_since, parameters=self._parameters, tracks=self.tracks
         )
+
+
+def _speaker(track: Track) -> tuple[TrackRole, str | None]:
+    """Tell who speaks on a track, as far as anybody said."""
+    return track.role, track.label
 
 
 def _source(offer: StreamOffer) -> Source:

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Protocol
 import structlog
 
 from adapters.stream import AudioFrame, DigitPressed, Flush, StreamEnd, StreamEnded, StreamStarted
+from gateway.resuming import Resuming
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Mapping
 
     from adapters.stream import Peer, StreamEvent
     from gateway.events import Source
@@ -51,10 +52,11 @@ class CallStream:
     def __init__(self, call: Call, source: Source, peer: Peer, tracks: Mapping[str, CallTrack]) -> None:
         self.source = source
         self.peer = peer
+        self.tracks = tracks
         self.ended = False
         self.log_context = {"call_id": call.call_id}
         self._call = call
-        self._tracks = tracks
+        self._resuming: Resuming | None = None
         self._log = log.bind(call_id=call.call_id, listener=source.listener, external_call_id=source.call_id)
 
     def handle(self, event: StreamEvent, arrived_at: float) -> None:
@@ -65,7 +67,7 @@ class CallStream:
             case AudioFrame():
                 self._hear(event, arrived_at)
             case StreamStarted():
-                for track in self._tracks.values():
+                for track in self.tracks.values():
                     self._call.find_track(track)
             case DigitPressed():
                 self._press(event, arrived_at)
@@ -78,19 +80,29 @@ class CallStream:
 
     def tick(self, now: float) -> None:
         """Let time pass: to be called every 100 ms."""
-        for track in self._tracks.values():
+        if self._resuming is not None:
+            if not self._resuming.is_over(now):
+                return
+            self._resume()
+        for track in self.tracks.values():
             self._call.find_spoken(track.tick(now))
 
     def flush(self) -> None:
         """Give what was said so far."""
-        self._call.find_spoken(self._finish())
+        self._resume()
+        for track in self.tracks.values():
+            self._call.find_spoken(track.finish())
+
+    def resume(self, now: float) -> None:
+        """Hear again, after a pause."""
+        self._resuming = Resuming(now)
 
     def end(self, ended: StreamEnded, now: float) -> None:
         """End the stream, once; what is still open is given to the call."""
         if self.ended:
             return
         self.ended = True
-        for track in self._tracks.values():
+        for track in self.tracks.values():
             track.live = False
         try:
             self.flush()
@@ -99,20 +111,36 @@ class CallStream:
             ended = StreamEnded(StreamEnd.ERROR, "internal error")
         self._call.stream_ended(self, ended, now)
 
+    def close(self) -> None:
+        """Close the connection in its protocol's own way. Never raises."""
+        try:
+            self.peer.close()
+        except Exception:  # noqa: BLE001  ours: the others are to be closed, too
+            self._log.exception("connection did not close")
+
     def _hear(self, frame: AudioFrame, arrived_at: float) -> None:
         if self._call.paused:
             return
-        track = self._tracks[frame.track]
+        if self._resuming is not None:
+            self._resuming.hold(frame, arrived_at)
+            return
+        track = self.tracks[frame.track]
         first = track.media.format is None
         self._call.find_spoken(track.push(frame, arrived_at))
         if first:
             self._log.info("track heard", track=track.track.id, chain=f"{self.source.kind} {track}")
 
+    def _resume(self) -> None:
+        """Hear what was held back since the end of a pause."""
+        resuming, self._resuming = self._resuming, None
+        if resuming is None or self._call.paused:
+            return
+        for track in self.tracks.values():
+            self._call.find_spoken(track.reach(resuming.since))
+        for frame, arrived_at in resuming.frames:
+            self._hear(frame, arrived_at)
+
     def _press(self, pressed: DigitPressed, arrived_at: float) -> None:
-        track = self._tracks[pressed.track]
+        track = self.tracks[pressed.track]
         if not self._call.paused and track.decoded:
             self._call.find_digit(track, pressed.digit, arrived_at)
-
-    def _finish(self) -> Iterator[Spoken]:
-        for track in self._tracks.values():
-            yield from track.finish()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from adapters.media.resample import BLOCK_MS
 from adapters.media.track import MediaTrack
 from asr.speech import SpeechTrack
 from gateway.transcript import SAMPLES_PER_MS, Spoken
@@ -60,6 +61,10 @@ class CallTrack:
         if not self.speech.speaking:
             yield from self._hear(self.media.settle(now))
 
+    def reach(self, moment: float) -> Iterator[Spoken]:
+        """Let silence pass up to a moment; give the utterances this ends."""
+        return self._hear(self.media.reach(moment))
+
     def finish(self) -> Iterator[Spoken]:
         """Give what is still open when the stream has ended."""
         yield from self._hear(self.media.finish())
@@ -76,6 +81,7 @@ class CallTrack:
     def _hear(self, blocks: Iterable[bytes]) -> Iterator[Spoken]:
         for block in blocks:
             if not self.decoded:
+                self._zero_ms += BLOCK_MS  # should it be decoded from here on, its speech begins here
                 continue
             utterance = self.speech.push(block, self._arrived_at)
             if utterance is not None:

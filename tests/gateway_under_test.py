@@ -121,7 +121,7 @@ class House:
             aiohttp.ClientSession(headers=headers) as session,
             session.request(method, url, **body) as response,
         ):
-            return response.status, msgspec.json.decode(await response.read())
+            return response.status, msgspec.json.decode(await response.read() or b"{}")
 
     async def connect(self, listener: str = "audiosocket") -> Line:
         """Open a connection that has said nothing yet."""

@@ -65,6 +65,11 @@ class Timeline:
         self._watched_since = None
         return self._append_silence(now - HOLE_SECONDS - self._zero - self._position)
 
+    def reach(self, moment: float) -> float:
+        """Append silence up to a moment, whoever speaks; tell how many seconds of it, in whole steps."""
+        self._watched_since = None
+        return self._append_silence(moment - self._zero - self._position)
+
     def settle(self, now: float) -> float:
         """Agree with the clock again, where nobody speaks; tell by how many seconds, in whole steps.
 

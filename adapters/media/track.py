@@ -65,6 +65,10 @@ class MediaTrack:
         """Give blocks of silence if frames have stopped."""
         return self._silence(self._timeline.fill(now))
 
+    def reach(self, moment: float) -> Iterable[bytes]:
+        """Give the silence that is missing up to a moment."""
+        return self._silence(self._timeline.reach(moment))
+
     def settle(self, now: float) -> Iterable[bytes]:
         """Agree with the clock again, to be called while nobody speaks; give the silence that this takes."""
         seconds = self._timeline.settle(now)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import ssl
 import sys
 import uuid
 from pathlib import Path
@@ -26,6 +27,14 @@ MOST_CALLS = 1000
 
 Voice = tuple[Path, bytes]
 """A file, and what it holds as PCM."""
+
+
+class _Gateway(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the calls go."""
+
+    host: str
+    tls: ssl.SSLContext | None
+    api: Api | None
 
 
 class _Stream(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,6 +91,12 @@ def call() -> None:
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="Where the token for --register lies, if it is not in LINESCRIBE_CALL_TOKEN.",
 )
+@click.option("--tls", "over_tls", is_flag=True, help="Speak TLS to the AudioSocket port, as a tunnel would.")
+@click.option(
+    "--ca",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Trust the authority of this PEM file, or a certificate that it signed itself, for --tls and --register.",
+)
 @click.option(
     "--calls",
     default=1,
@@ -123,6 +138,8 @@ def asterisk(
     other_port: int | None,
     register_url: str | None,
     token_file: Path | None,
+    over_tls: bool,
+    ca: Path | None,
     calls: int,
     call_uuid: uuid.UUID | None,
     **plan: Any,
@@ -147,7 +164,8 @@ def asterisk(
         raise click.UsageError("Give one FILE or more, or --both FILE FILE.")
     if call_uuid is not None and len(files) * calls > 1:
         raise click.UsageError("--uuid names one call; here are several.")
-    api = Api(url=register_url, token=_token(token_file)) if register_url else None
+    trust = _trust(ca)
+    api = Api(url=register_url, token=_token(token_file), tls=trust) if register_url else None
     ports = port, other_port or (port if api else port + 1)
     try:
         voices = [(path, read_audio(path)) for path in both or files]
@@ -157,9 +175,17 @@ def asterisk(
     made = _pairs if both else _singles
     streams = [each for _ in range(calls) for each in made(voices, ports, call_uuid, registered=api is not None)]
     try:
-        sys.exit(asyncio.run(_call_all(streams, host, _plan(**plan), api)))
+        gateway = _Gateway(host=host, tls=trust if over_tls else None, api=api)
+        sys.exit(asyncio.run(_call_all(streams, gateway, _plan(**plan))))
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _trust(ca: Path | None) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=ca)
+    except OSError as error:
+        raise click.UsageError(f"--ca wants a PEM file with a certificate, and {ca} is none: {error}") from error
 
 
 def _token(file: Path | None) -> str:
@@ -212,21 +238,21 @@ def _plan(
     )
 
 
-async def _call_all(streams: list[_Stream], host: str, plan: CallPlan, api: Api | None) -> int:
+async def _call_all(streams: list[_Stream], gateway: _Gateway, plan: CallPlan) -> int:
     """Play all streams at once; tell the exit status."""
     columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        results = await asyncio.gather(*(_call(stream, host, plan, api, progress) for stream in streams))
+        results = await asyncio.gather(*(_call(stream, gateway, plan, progress) for stream in streams))
     for result in results:
         if isinstance(result, str):
             click.echo(f"linescribe: {result}", err=True)
         else:
-            by = "the gateway" if result.ended_by_gateway else "the caller"
+            by = "the gateway, whose log says why" if result.ended_by_gateway else "the caller"
             click.echo(f"{result.call_uuid}  {result.frames} frames sent, ended by {by}")
     return int(any(isinstance(result, str) or result.ended_by_gateway for result in results))
 
 
-async def _call(stream: _Stream, host: str, plan: CallPlan, api: Api | None, progress: Progress) -> CallResult | str:
+async def _call(stream: _Stream, gateway: _Gateway, plan: CallPlan, progress: Progress) -> CallResult | str:
     """Play one stream; a text says why it did not come about."""
     task = progress.add_task(f"{stream.path.name} {stream.stream_id}", total=len(stream.pcm))
 
@@ -234,13 +260,19 @@ async def _call(stream: _Stream, host: str, plan: CallPlan, api: Api | None, pro
         progress.update(task, completed=frames, total=total)
 
     try:
-        if api is not None and stream.announced is not None:
-            await api.register(stream.announced)
+        if gateway.api is not None and stream.announced is not None:
+            await gateway.api.register(stream.announced)
         return await call_audiosocket(
-            stream.pcm, host=host, port=stream.port, call_uuid=stream.stream_id, plan=plan, on_progress=on_progress
+            stream.pcm,
+            host=gateway.host,
+            port=stream.port,
+            call_uuid=stream.stream_id,
+            plan=plan,
+            tls=gateway.tls,
+            on_progress=on_progress,
         )
     except RegisterError as error:
         return f"{stream.path}: not registered, no call was made: {error}"
     except (OSError, TimeoutError) as error:
         reason = str(error) or "nobody answered"
-        return f"{stream.path}: no call to {host}:{stream.port}: {reason}; is a gateway there?"
+        return f"{stream.path}: no call to {gateway.host}:{stream.port}: {reason}; is a gateway there?"

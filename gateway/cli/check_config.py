@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from adapters.tls import ServerTls, TlsError
 from config.errors import ConfigError
 from config.load import dump, load
 
@@ -32,7 +33,21 @@ def check_config(file: Path | None) -> None:
       linescribe check-config /etc/linescribe/gateway.yaml
       LINESCRIBE_LOG__LEVEL=debug linescribe check-config
     """
-    click.echo(dump(settings_or_exit(file)), nl=False)
+    settings = settings_or_exit(file)
+    check_files_or_exit(settings)
+    click.echo(dump(settings), nl=False)
+
+
+def check_files_or_exit(settings: Settings) -> None:
+    """Read the files that TLS needs; on an error say it in one line and exit with status 2."""
+    listeners = {"http": settings.http.tls} | {each.name: each.tls for each in settings.audiosocket}
+    try:
+        for name, tls in listeners.items():
+            if tls is not None:
+                ServerTls(tls, name)
+    except TlsError as error:
+        click.echo(f"linescribe: {error}", err=True)
+        sys.exit(BAD_SETTINGS)
 
 
 def settings_or_exit(file: Path | None) -> Settings:

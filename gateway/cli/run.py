@@ -18,7 +18,7 @@ from asr.types import ModelLoadError
 from asr.weights import Weights, WeightsError, default_cache_dir, resolve
 from asr.worker import ModelProcess
 from gateway import __version__, log
-from gateway.cli.check_config import settings_or_exit
+from gateway.cli.check_config import check_files_or_exit, settings_or_exit
 from gateway.delivery.outbox import OutboxError
 from gateway.service import Gateway
 
@@ -54,6 +54,7 @@ def run(file: Path | None) -> None:
       linescribe call asterisk call.wav
     """
     settings = settings_or_exit(file)
+    check_files_or_exit(settings)  # before the models are loaded, which takes seconds
     log.configure(settings.log)
     logger.info("starting", version=__version__, pid=os.getpid(), config=str(file) if file else None)
     try:

@@ -7,6 +7,7 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
+from config.load import dotted, explain
 from gateway.http.errors import ApiError
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ async def read_body(request: web.Request, kind: type[T]) -> T:
         content = _form(text) if form else msgspec.json.decode(text or b"{}")
         return msgspec.convert(content, kind, strict=not form)
     except msgspec.ValidationError as error:
-        raise ApiError(400, "invalid", _plain(str(error))) from error
+        raise ApiError(400, "invalid", _plain(error, kind)) from error
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise ApiError(400, "bad_request", f"expected JSON or a form: {error}") from error
 
@@ -51,6 +52,7 @@ def _form(text: bytes) -> dict[str, Any]:
     return found
 
 
-def _plain(message: str) -> str:
-    """Turn msgspec's sentence about `$.label` into one about `label`."""
-    return message.replace("`$.", "`").replace("`$`", "the body")
+def _plain(error: msgspec.ValidationError, kind: type) -> str:
+    """Say what is wrong as it is said of the settings."""
+    path, message = explain(error, kind)
+    return f"{dotted(path) or 'the body'}: {message}"

@@ -11,7 +11,7 @@ import structlog
 from aiohttp import hdrs, web
 
 from adapters.stream import Refusal, StreamEnd
-from config.checks import check_language, check_model_language, known
+from config.checks import check_language, check_model_language, distinct, known
 
 # At run time too: msgspec resolves the annotations below.
 from config.routes import Patterns  # noqa: TC001
@@ -37,6 +37,7 @@ log = structlog.get_logger()
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 Parameter = Annotated[str, msgspec.Meta(max_length=2000)]
 A_DAY = 86_400
+MOST_CHARACTERS = 8_000
 
 
 class NewCall(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -50,7 +51,7 @@ class NewCall(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     options: CallOptions = CallOptions()
     webhook: Patterns | None = None
     parameters: Annotated[dict[Text, Parameter], msgspec.Meta(max_length=64)] = msgspec.field(default_factory=dict)
-    expires_in_seconds: Annotated[float, msgspec.Meta(gt=0, le=A_DAY)] | None = None
+    expires_in_seconds: Annotated[float, msgspec.Meta(ge=1, le=A_DAY)] | None = None
 
 
 class Pause(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -76,6 +77,7 @@ class CallsApi:
             web.post("/v1/calls", self._register),
             web.get("/v1/calls", self._list),
             web.get("/v1/calls/{name}", self._show),
+            web.delete("/v1/calls/{name}", self._forget),
             web.post("/v1/calls/{name}/pause", self._pause),
             web.post("/v1/calls/{name}/resume", self._resume),
             web.post("/v1/calls/{name}/end", self._end),
@@ -86,26 +88,28 @@ class CallsApi:
         registration = self._registration(asked, account_of(request))
         seconds = asked.expires_in_seconds or self._settings.calls.registration_seconds
         try:
-            new = self._registry.register(registration, seconds)
+            outcome = self._registry.register(registration, seconds)
         except RegistrationConflictError:
-            message = "this stream is registered already, with other values; it keeps them until it comes or expires"
+            message = "this stream is registered already, with other values; DELETE it first, or end its call"
             raise ApiError(409, "conflict", message) from None
         except RegistrationsFullError:
             raise ApiError(503, "full", "too many registered calls have not come (calls.max_registrations)") from None
         except Refusal as refusal:
             raise ApiError(503, refusal.reason, "no new calls are taken: the gateway is shutting down") from None
-        answer = _announced(registration) | {"expires_at": rfc3339(self._wall() + seconds)}
-        if not self._registry.registered(registration.stream_id):
-            answer |= _view(self._registry.find(registration.stream_id)) | {"expires_at": None}
+        answer = _announced(registration)
+        if isinstance(outcome, bool):
+            answer |= {"expires_at": rfc3339(self._wall() + seconds)}
+        else:
+            answer |= _view(outcome) | {"expires_at": None}
         place = f"{seen_of(request).base_url}/v1/calls/{quote(registration.stream_id)}"
-        return _json(answer, 201 if new else 200, {hdrs.LOCATION: place})
+        return _json(answer, 201 if outcome is True else 200, {hdrs.LOCATION: place})
 
     def _registration(self, asked: NewCall, account: str) -> Registration:
         """Make of what is asked what is remembered. Raises ApiError."""
         stream_id = _stream_id(asked.stream_id)
         endpoints = (asked.webhook,) if isinstance(asked.webhook, str) else asked.webhook
         try:
-            self._check(asked.language, endpoints or ())
+            self._check(asked, endpoints or ())
         except ValueError as error:
             raise ApiError(400, "invalid", str(error)) from error
         return Registration(
@@ -120,19 +124,31 @@ class CallsApi:
             parameters=asked.parameters,
         )
 
-    def _check(self, language: str | None, endpoints: tuple[str, ...]) -> None:
-        if language is not None:
-            check_language(language)
+    def _check(self, asked: NewCall, endpoints: tuple[str, ...]) -> None:
+        if sum(map(len, (*asked.parameters, *asked.parameters.values()))) > MOST_CHARACTERS:
+            raise ValueError(f"Expected `parameters` of at most {MOST_CHARACTERS} characters in all")
+        if asked.language is not None:
+            check_language(asked.language)
         for model in (self._settings.models.interim, self._settings.models.final):
-            check_model_language(model, language)
+            check_model_language(model, asked.language)
+        distinct("names in `webhook`", endpoints)
         known("webhook", endpoints, [endpoint.name for endpoint in self._settings.delivery.endpoints])
 
-    async def _list(self, _request: web.Request) -> web.Response:
-        return _json({"calls": [_view(session) for session in self._registry.sessions]})
+    async def _list(self, request: web.Request) -> web.Response:
+        return _json({"calls": [_view(session) for session in self._registry.sessions(account_of(request))]})
 
     async def _show(self, request: web.Request) -> web.Response:
-        registration = self._registry.registered(request.match_info["name"].lower())
-        return _json(_announced(registration) if registration else _view(self._find(request)))
+        waiting = self._registry.registered(_name(request), account_of(request))
+        return _json(_announced(waiting[0]) if waiting else _view(self._find(request)))
+
+    async def _forget(self, request: web.Request) -> web.Response:
+        """Take back what was announced, of a stream or of all those of a call."""
+        waiting = self._registry.registered(_name(request), account_of(request))
+        if not waiting:
+            raise ApiError(404, "unknown_call", "nothing is registered under this name that has not come")
+        for registration in waiting:
+            self._registry.forget(registration)
+        return web.Response(status=204)
 
     async def _pause(self, request: web.Request) -> web.Response:
         asked, session = await read_body(request, Pause), self._find(request)
@@ -151,16 +167,26 @@ class CallsApi:
         return _json(_view(session))
 
     def _find(self, request: web.Request) -> CallSession:
-        name = request.match_info["name"]
+        name, account = _name(request), account_of(request)
         try:
-            return self._registry.find(name)
+            return self._registry.find(name, account)
         except AmbiguousCallError:
             message = "several calls go by this name: use the call_id of one of them"
             raise ApiError(409, "ambiguous", message) from None
         except UnknownCallError:
-            if self._registry.registered(name.lower()):
-                raise ApiError(409, "not_started", "this stream is registered and has not come yet") from None
+            if self._registry.registered(name, account):
+                message = "this call is registered and has not come yet; DELETE takes the registration back"
+                raise ApiError(409, "not_started", message) from None
             raise ApiError(404, "unknown_call", "no call in progress goes by this name") from None
+
+
+def _name(request: web.Request) -> str:
+    """Take a call's name from the path; a UUID may be written in any way that POST /v1/calls takes."""
+    name = request.match_info["name"]
+    try:
+        return str(uuid.UUID(name))
+    except ValueError:
+        return name
 
 
 def _stream_id(text: str) -> str:

@@ -1,4 +1,7 @@
-"""The connections of the HTTP port: so many and no more, TLS on each where it is asked for, and an end for each."""
+"""The connections of the HTTP port: so many and no more, and an end for each.
+
+With TLS a connection is one once its handshake is done; those under way are bounded by the time they have.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,6 @@ from gateway.http.errors import dressed, plain_error, refusal
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Coroutine
 
 log = structlog.get_logger()
 
@@ -46,15 +48,26 @@ class Connections:
         self.tls = tls
         self.loop = asyncio.get_running_loop()
         self._open: dict[asyncio.BaseProtocol, asyncio.Transport] = {}
-        self._handshakes: set[asyncio.Task[None]] = set()
         self._last_gone = asyncio.Event()
+        self._closed = False
 
-    def protocol(self) -> asyncio.Protocol:
-        """Answer a connection that was made."""
-        return _Http(self) if self.tls is None else _Door(self, self.tls)
+    async def listen(self, host: str, port: int) -> asyncio.Server:
+        """Open the port. Raises OSError."""
+        seconds = self.limits.handshake_seconds if self.tls else None
+        return await self.loop.create_server(
+            lambda: _Http(self),
+            host,
+            port,
+            ssl=self.tls,
+            ssl_handshake_timeout=seconds,
+            ssl_shutdown_timeout=seconds,
+        )
 
     def admit(self, protocol: asyncio.BaseProtocol, transport: asyncio.Transport) -> bool:
         """Keep a connection, or drop it when there are too many."""
+        if self._closed:  # its handshake took longer than the port stayed open
+            transport.abort()
+            return False
         if len(self._open) >= self.limits.connections:
             log.debug("too many connections", listener="http", limit=self.limits.connections)
             transport.abort()
@@ -68,20 +81,9 @@ class Connections:
         if not self._open:
             self._last_gone.set()
 
-    def shake_hands(self, handshake: Coroutine[None, None, None]) -> None:
-        """Own a handshake until it is over."""
-        task = self.loop.create_task(handshake)
-        self._handshakes.add(task)
-        task.add_done_callback(self._handshakes.discard)
-
-    async def give_up_handshakes(self) -> None:
-        """End those connections that never came to speak HTTP."""
-        for task in self._handshakes:
-            task.cancel()
-        await asyncio.gather(*self._handshakes, return_exceptions=True)
-
     async def close(self, seconds: float) -> None:
-        """Cut off whatever is left."""
+        """Cut off whatever is left, and what is still to come."""
+        self._closed = True
         for transport in tuple(self._open.values()):
             transport.abort()
         if self._open:
@@ -145,54 +147,3 @@ class _Http(web.RequestHandler):
                 self._connections.limits.idle_seconds,
                 lambda: self._look(transport, was_closing=transport.is_closing()),
             )
-
-
-class _Door(asyncio.Protocol):
-    """A connection on which TLS begins.
-
-    asyncio's own listener would not count it before the handshake is done, and would print one that fails.
-    """
-
-    def __init__(self, connections: Connections, tls: ssl.SSLContext) -> None:
-        self._connections = connections
-        self._tls = tls
-        self._early = bytearray()
-        self._closed = False
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        own = cast("asyncio.Transport", transport)
-        if self._connections.admit(self, own):
-            self._connections.shake_hands(self._open(own))
-
-    def data_received(self, data: bytes) -> None:
-        """Keep what came in one packet with the end of the handshake."""
-        self._early += data
-
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  whatever it was, it is over
-        self._closed = True
-
-    async def _open(self, transport: asyncio.Transport) -> None:
-        seconds = self._connections.limits.handshake_seconds
-        try:
-            secured = await self._connections.loop.start_tls(
-                transport,
-                self,
-                self._tls,
-                server_side=True,
-                ssl_handshake_timeout=seconds,
-                ssl_shutdown_timeout=seconds,
-            )
-        except OSError as error:
-            log.debug("no TLS", listener="http", error=str(error))
-            return
-        finally:
-            self._connections.forget(self)
-        if secured is not None and not (self._closed or secured.is_closing()):
-            self._hand_over(secured)
-
-    def _hand_over(self, secured: asyncio.Transport) -> None:
-        http = _Http(self._connections)
-        secured.set_protocol(http)
-        http.connection_made(secured)
-        if self._early:
-            http.data_received(bytes(self._early))

@@ -76,8 +76,7 @@ class HttpServer:
         self._connections = Connections(server, self._limits, self._tls)
         host = self._settings.host
         try:
-            loop = asyncio.get_running_loop()
-            self._listening = await loop.create_server(self._connections.protocol, host, self._port)
+            self._listening = await self._connections.listen(host, self._port)
         except OSError as error:
             await self._runner.cleanup()
             remedy = f"; {REMEDIES[error.errno]}" if error.errno in REMEDIES else ""
@@ -91,7 +90,6 @@ class HttpServer:
         if self._listening is None:
             return
         self._listening.close()
-        await self._connections.give_up_handshakes()
         await self._runner.cleanup()
         await self._connections.close(self._limits.farewell_seconds)
         for task in self._running:

@@ -131,7 +131,8 @@ async def test_a_call_is_paused_resumed_and_ended_by_any_of_its_names(home: Hous
     await register(home, external_call_id="17.3")
     line = await home.call(SPEECH, call_uuid=uuid.UUID(UUIDS[0]))
     await home.inbox.wait("track.started")
-    status, answer = await home.ask("POST", f"/v1/calls/{UUIDS[0]}/pause", json={"reason": "card entry"})
+    shouted = UUIDS[0].upper()
+    status, answer = await home.ask("POST", f"/v1/calls/{shouted}/pause", json={"reason": "card entry"})
     assert (status, answer["paused"], answer["route"]) == (200, True, "default")
     await line.say(SPEECH)
     await home.inbox.wait("call.paused")
@@ -160,6 +161,18 @@ async def test_a_call_is_paused_resumed_and_ended_by_any_of_its_names(home: Hous
     assert (await home.ask("GET", f"/v1/calls/{call_id}"))[0] == 404
 
 
+async def test_what_was_registered_can_be_taken_back(home: House) -> None:
+    await register(home, UUIDS[0], external_call_id="17.3", label="a")
+    await register(home, UUIDS[1], external_call_id="17.3")
+    assert (await home.ask("DELETE", f"/v1/calls/{UUIDS[0]}"))[0] == 204
+    assert (await register(home, UUIDS[0], external_call_id="17.3", label="b"))[0] == 201
+    assert (await home.ask("DELETE", "/v1/calls/17.3"))[0] == 204
+    assert (await home.ask("DELETE", "/v1/calls/17.3"))[0] == 404
+    line = await home.call(listener="strict", call_uuid=uuid.UUID(UUIDS[0]))
+    assert await line.rest() == b"\0\0\0"
+    await line.hang_up()
+
+
 @pytest.mark.parametrize("end", ["pause", "resume", "end"])
 async def test_who_is_not_there_cannot_be_told_anything(home: House, end: str) -> None:
     status, answer = await home.ask("POST", f"/v1/calls/{UUIDS[0]}/{end}")
@@ -171,7 +184,7 @@ async def test_who_is_not_there_cannot_be_told_anything(home: House, end: str) -
 
 
 async def test_a_name_that_two_calls_go_by_is_ambiguous(home: House) -> None:
-    lines = [await home.call(listener=name, call_uuid=uuid.UUID(UUIDS[0])) for name in ("audiosocket", "agents")]
+    lines = [await home.call(call_uuid=uuid.UUID(UUIDS[0])) for _ in range(2)]
     await home.inbox.wait("track.started", 2)
     status, answer = await home.ask("POST", f"/v1/calls/{UUIDS[0]}/end")
     assert (status, answer["error"]["code"]) == (409, "ambiguous")
@@ -211,20 +224,24 @@ async def test_a_model_of_english_only_is_asked_for_nothing_else(tmp_path: Path)
         (b"[" * 60_000, "JSON"),
         (b'"\xff"', "JSON"),
         (b'{"stream_id": "17.3"}', "UUID"),
-        (b'{"stream_id": 7}', "`stream_id`"),
-        (b'{"stream_id": "%s", "rol": "inbound"}', "`rol`"),
-        (b'{"stream_id": "%s", "role": "caller"}', "`role`"),
+        (b'{"stream_id": 7}', "stream_id: expected `str`, got `int` (quote"),
+        (b'{"stream_id": "%s", "rol": "inbound"}', "rol: unknown key; did you mean 'role'?"),
+        (b'{"stream_id": "%s", "role": "caller"}', "expected one of inbound, mixed, other, outbound"),
         (b'{"stream_id": "%s", "language": "zz"}', "language code"),
         (b'{"stream_id": "%s", "webhook": "nobody"}', "'nobody'; expected one of test"),
         (b'{"stream_id": "%s", "webhook": "https://evil.example/"}', "expected one of test"),
         (b'{"stream_id": "%s", "parameters": {"a": 1}}', "`str`"),
-        (b'{"stream_id": "%s", "options": {"beam": 5}}', "`beam`"),
+        (b'{"stream_id": "%s", "options": {"beam": 5}}', "options.beam: unknown key"),
         (b'{"stream_id": "%s", "expires_in_seconds": 1e9}', "86400"),
         (b'{"stream_id": "%s", "label": ""}', "length >= 1"),
+        (b'{"stream_id": "%s", "webhook": ["test", "test"]}', "'test' stands there twice"),
+        (b'{"stream_id": "%s", "expires_in_seconds": 1e-9}', ">= 1"),
+        (b'{"stream_id": "%s", "parameters": {%b}}', "8000 characters"),
     ],
 )
 async def test_a_registration_that_makes_no_sense_is_told_why(home: House, body: bytes, told: str) -> None:
-    body = body.replace(b"%s", UUIDS[0].encode())
+    many = b",".join(b'"%d": "%s"' % (number, b"x" * 1990) for number in range(5))
+    body = body.replace(b"%s", UUIDS[0].encode()).replace(b"%b", many)
     status, answer = await home.ask("POST", "/v1/calls", data=body, headers={"Content-Type": "application/json"})
     assert status == 400
     assert told in answer["error"]["message"]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
+import trustme
 from click.testing import CliRunner
 
 import config
@@ -230,6 +231,35 @@ async def test_call_asterisk_registers_before_it_calls(tmp_path: Path) -> None:
         status, _, err = await call(*arguments, str(PROMPT))
         assert (status, "answered 401" in err, "no call was made" in err) == (1, True, True)
         assert len(await home.inbox.wait("call.ended", 2)) == 2
+
+
+async def test_call_asterisk_speaks_tls(tmp_path: Path) -> None:
+    authority = trustme.CA()
+    certificate = authority.issue_cert("127.0.0.1")
+    ca, pair = tmp_path / "ca.pem", tmp_path / "pair.pem"
+    authority.cert_pem.write_to_path(str(ca))
+    certificate.private_key_and_cert_chain_pem.write_to_path(str(pair))
+    token = tmp_path / "token"
+    token.write_text(TOKEN)
+    tls = msgspec.json.encode({"certificate": str(pair), "key": str(pair)}).decode()
+    async with house(tmp_path / "state", AUDIOSOCKET__0__TLS=tls, HTTP__TLS=tls) as home:
+        api = ["--register", f"https://127.0.0.1:{home.http_port}", "--token-file", str(token)]
+        arguments = ["--port", str(home.port), "--hangup-after", "0", *api, "--tls", str(PROMPT)]
+        status, out, err = await call("--ca", str(ca), *arguments)
+        assert (status, err.strip()) == (0, "")
+        await home.inbox.wait("transcript.final", external_call_id=out.split()[0])
+        status, _, err = await call(*arguments)
+        assert (status, "certificate verify failed" in err) == (1, True)
+
+
+def test_files_that_tls_needs_are_looked_at_before_anything_starts(tmp_path: Path) -> None:
+    file = tmp_path / "my.yaml"
+    file.write_text("http: {tls: {certificate: /nonexistent.pem, key: /nonexistent.pem}}\n")
+    for command in (("check-config",), ("run", "--config")):
+        result = linescribe(*command, str(file))
+        assert result.returncode == 2
+        assert result.stdout == ""
+        assert "TLS of listener 'http': cannot read tls.certificate, /nonexistent.pem" in result.stderr
 
 
 def test_the_route_of_a_stream_is_told_and_explained(tmp_path: Path) -> None:

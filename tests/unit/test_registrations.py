@@ -31,6 +31,22 @@ def test_what_was_announced_goes_before_what_the_listener_says() -> None:
     assert (started.stream_id, started.external_call_id) == ("u", "call")
 
 
+def test_the_listeners_word_is_for_the_listeners_role() -> None:
+    (track,) = announced(role="outbound").applied(STARTED).tracks
+    assert (track.role, track.label) == (TrackRole.OUTBOUND, None)
+    (track,) = announced(role="inbound").applied(STARTED).tracks
+    assert (track.role, track.label) == (TrackRole.INBOUND, "door")
+
+
+def test_it_is_known_by_the_streams_name_and_the_calls_to_its_own_account() -> None:
+    known = Registrations(LIMIT)
+    known.add(announced("u"), 0, 10)
+    known.add(announced("v"), 0, 20)
+    assert known.named("call", "pbx", 5) == [announced("u"), announced("v")]
+    assert known.named("v", "pbx", 15) == known.named("call", "pbx", 15) == [announced("v")]
+    assert known.named("v", "other", 5) == known.named("w", "pbx", 5) == []
+
+
 def test_role_and_label_are_for_a_stream_of_one_track() -> None:
     pair = msgspec.structs.replace(STARTED, tracks=(*STARTED.tracks, Track(id="y", role=TrackRole.OUTBOUND)))
     assert announced(role="mixed", label="both").applied(pair).tracks == pair.tracks

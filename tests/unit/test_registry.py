@@ -30,6 +30,7 @@ from gateway.record import Means
 from gateway.registrations import Registration, RegistrationConflictError, RegistrationsFullError
 from gateway.registry import MOST_TRACKS, AmbiguousCallError, Registry, UnknownCallError
 from gateway.routes import Routes
+from gateway.session import CallSession
 from tests.fakes import FakeEngine
 from tests.gateway_under_test import WHSEC
 
@@ -156,12 +157,13 @@ async def test_draining_waits_for_the_calls_in_progress_and_lets_their_streams_j
     async with asyncio.timeout(20), asyncio.TaskGroup() as group:
         serving = group.create_task(world.registry.run())
         await asyncio.sleep(0)
-        first = world.admit("a")
+        first = world.admit("call-1", account="pbx")
         world.registry.drain()
         assert world.refusal("b") is RefusalReason.DRAINING
         with pytest.raises(Refusal):
-            world.registry.register(announced(), 10)
-        second = world.admit("a", role=TrackRole.OUTBOUND)
+            world.registry.register(announced(call="call-2"), 10)
+        assert world.registry.register(announced(role="outbound"), 10) is True
+        second = world.admit("u-1", registered_only=True)
         assert second.call_id == first.call_id
         first.hang_up()
         world.linger()
@@ -172,6 +174,20 @@ async def test_draining_waits_for_the_calls_in_progress_and_lets_their_streams_j
         world.linger()
         await serving
     assert [event.type for event in world.stored] == ["call.started", "track.started", "track.started", "call.ended"]
+
+
+async def test_a_connection_that_cannot_be_closed_keeps_nobody_from_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with running() as world:
+        bad, good = world.admit(), world.admit()
+
+        def broken() -> None:
+            raise RuntimeError("a bug of ours")
+
+        monkeypatch.setattr(bad, "close", broken)
+        world.registry.end_all(StreamEnd.SHUTDOWN, 1.0)
+        await world.left(0)
+    assert good.closed
+    assert [event.type for event in world.stored].count("call.ended") == 2
 
 
 async def test_a_call_whose_events_cannot_be_stored_takes_no_other_with_it() -> None:
@@ -193,7 +209,7 @@ async def test_a_bug_in_one_calls_clock_stops_nobody_elses(monkeypatch: pytest.M
         def broken(_now: float) -> None:
             raise RuntimeError("a bug of ours")
 
-        monkeypatch.setattr(world.registry.find(bad.call_id), "tick", broken)
+        monkeypatch.setattr(world.registry.find(bad.call_id, "pbx"), "tick", broken)
         good.hang_up()
         world.linger()
         await world.left(0)
@@ -204,8 +220,8 @@ async def test_a_bug_in_one_calls_clock_stops_nobody_elses(monkeypatch: pytest.M
 @pytest.mark.parametrize(
     ("one", "other", "joins"),
     [
-        ({}, {}, True),
-        ({}, {"name": "other port"}, False),
+        ({}, {}, False),
+        ({"account": "pbx"}, {"account": "pbx"}, True),
         ({"account": "pbx"}, {"account": "pbx", "name": "other port"}, True),
         ({"account": "pbx"}, {"account": "other"}, False),
         ({"account": "port"}, {"name": "port"}, False),
@@ -226,31 +242,30 @@ async def test_streams_without_a_name_join_nothing() -> None:
 
 async def test_a_call_takes_so_many_streams_at_a_time() -> None:
     async with running() as world:
-        first = world.admit("a")
-        world.admit("a", role=TrackRole.OUTBOUND)
-        assert world.refusal("a", role=TrackRole.OTHER) is RefusalReason.FULL
+        first = world.admit("a", account="pbx")
+        world.admit("a", account="pbx", role=TrackRole.OUTBOUND)
+        assert world.refusal("a", account="pbx", role=TrackRole.OTHER) is RefusalReason.FULL
         first.hang_up()
-        world.admit("a", role=TrackRole.OTHER)
+        world.admit("a", account="pbx", role=TrackRole.OTHER)
 
 
 async def test_a_call_takes_so_many_streams_in_all() -> None:
     async with running() as world:
         for _ in range(MOST_TRACKS):
-            world.admit("a").hang_up()
-        assert world.refusal("a") is RefusalReason.FULL
+            world.admit("a", account="pbx").hang_up()
+        assert world.refusal("a", account="pbx") is RefusalReason.FULL
 
 
 async def test_a_call_that_is_over_is_not_joined() -> None:
     async with running() as world:
-        first = world.admit("a")
+        first = world.admit("a", account="pbx")
         first.hang_up()
         world.linger()
-        second = world.admit("a")
+        second = world.admit("a", account="pbx")
         assert second.call_id != first.call_id
         await world.left(1)
-        assert world.admit("a", role=TrackRole.OTHER).call_id == second.call_id, (
-            "the first one's end takes nothing away"
-        )
+        third = world.admit("a", account="pbx", role=TrackRole.OTHER)
+        assert third.call_id == second.call_id, "the first one's end takes nothing away"
 
 
 async def test_a_route_decides_for_its_calls() -> None:
@@ -267,6 +282,28 @@ async def test_a_route_decides_for_its_calls() -> None:
     assert [each["label"] for each in world.bodies("track.started")] == ["customer", None]
 
 
+async def test_what_was_registered_names_the_speaker_before_a_route_does() -> None:
+    route = Route(name="support", labels={"inbound": "customer"})
+    async with running((route,)) as world:
+        world.registry.register(announced("u-1", label="caller", call="a"), 10)
+        world.registry.register(announced("u-2", call="b"), 10)
+        world.admit("u-1")
+        world.admit("u-2")
+    assert sorted(each["label"] for each in world.bodies("track.started")) == ["caller", "customer"]
+
+
+async def test_one_uuid_registered_for_both_speakers_is_one_call() -> None:
+    async with running() as world:
+        world.registry.register(announced("u-1", label="vip"), 10)
+        first = world.admit("u-1", account="pbx", registered_only=True)
+        second = world.admit("u-1", account="pbx", registered_only=True, role=TrackRole.OUTBOUND, name="other port")
+        assert first.call_id == second.call_id
+    assert [(each["track"], each["duplicate"]) for each in world.bodies("track.started")] == [
+        ("inbound", False),
+        ("outbound", False),
+    ]
+
+
 async def test_a_registered_stream_is_what_was_said_of_it() -> None:
     async with running() as world:
         registration = announced(
@@ -275,7 +312,7 @@ async def test_a_registered_stream_is_what_was_said_of_it() -> None:
         assert world.registry.register(registration, 10) is True
         assert world.registry.register(registration, 10) is False
         world.admit("u-1").hang_up()
-        assert world.registry.register(registration, 10) is False, "it has come"
+        assert world.registry.register(registration, 10) is world.registry.find("u-1", "pbx"), "it has come"
         world.linger()
         await world.left(0)
         assert world.registry.register(registration, 10) is True, "it may come again, as another call"
@@ -298,25 +335,74 @@ async def test_streams_registered_for_one_call_join_by_whatever_port_they_come()
         world.registry.register(announced("u-2", role="outbound"), 10)
         first, second = world.admit("u-1"), world.admit("u-2", name="other port")
         assert first.call_id == second.call_id
-        assert world.registry.find("call-1") is world.registry.find("u-2") is world.registry.find(first.call_id)
-        world.registry.register(announced("u-3", account="other"), 10)
-        assert world.admit("u-3").call_id != first.call_id, "another account's call of the same name"
-        with pytest.raises(AmbiguousCallError):
-            world.registry.find("call-1")
+        found = [world.registry.find(name, "pbx") for name in ("call-1", "u-2", first.call_id)]
+        assert found == world.registry.sessions("pbx")[:1] * 3
         with pytest.raises(UnknownCallError):
-            world.registry.find("nobody")
+            world.registry.find("nobody", "pbx")
+
+
+async def test_an_account_sees_its_own_calls_and_those_that_are_nobodys() -> None:
+    async with running() as world:
+        world.registry.register(announced("u-1", account="one"), 10)
+        world.registry.register(announced("u-2", account="two"), 10)
+        one, two, nobody = world.admit("u-1"), world.admit("u-2"), world.admit("call-1")
+        assert one.call_id != two.call_id, "another account's call of the same name"
+        for account, line in (("one", one), ("two", two), ("three", nobody)):
+            assert world.registry.find("call-1", account).call_id == line.call_id
+        assert [session.call_id for session in world.registry.sessions("two")] == [two.call_id, nobody.call_id]
+        for name in (two.call_id, "u-2"):
+            with pytest.raises(UnknownCallError):
+                world.registry.find(name, "one")
+
+
+async def test_a_name_of_two_calls_that_are_nobodys_is_ambiguous() -> None:
+    async with running() as world:
+        first, second = world.admit("a"), world.admit("a")
+        with pytest.raises(AmbiguousCallError):
+            world.registry.find("a", "pbx")
+        world.registry.find(first.call_id, "pbx").end(StreamEnd.ADMIN)
+        assert world.registry.find("a", "pbx").call_id == second.call_id, "one that still takes streams is meant"
 
 
 async def test_who_must_be_registered_and_is_not_is_refused() -> None:
     async with running() as world:
         assert world.refusal("u-1", registered_only=True) is RefusalReason.UNREGISTERED
         world.registry.register(announced(), 10)
-        assert world.refusal("u-1", registered_only=True, account="other") is RefusalReason.UNREGISTERED
+        with capture_logs() as logs:
+            assert world.refusal("u-1", registered_only=True, account="other") is RefusalReason.UNREGISTERED
+        assert [each["wanted"] for each in logs if each["log_level"] == "warning"] == ["other"]
         world.now += 10
         assert world.refusal("u-1", registered_only=True) is RefusalReason.UNREGISTERED
         world.registry.register(announced(), 10)
-        world.admit("u-1", registered_only=True)
+        line = world.admit("u-1", registered_only=True)
+        line.hang_up()
+        world.linger()
         assert world.refusal("u-1", registered_only=True) is RefusalReason.UNREGISTERED, "once is once"
+
+
+async def test_a_registered_stream_that_breaks_off_comes_back_to_its_call() -> None:
+    async with running() as world:
+        registration = announced(role="outbound", endpoints=("crm",))
+        world.registry.register(registration, 10)
+        first = world.admit("u-1", registered_only=True)
+        world.registry.find("u-1", "pbx").pause(None, world.now)
+        first.hang_up()
+        session = world.registry.register(registration, 10)
+        assert isinstance(session, CallSession)
+        second = world.admit("u-1", registered_only=True)
+        assert second.call_id == first.call_id == session.call_id
+        assert session.paused
+        assert list(session.tracks) == ["outbound", "outbound-2"]
+
+
+async def test_who_comes_again_when_the_call_is_over_must_be_registered_again() -> None:
+    async with running() as world:
+        registration = announced()
+        world.registry.register(registration, 10)
+        world.admit("u-1")
+        world.registry.find("u-1", "pbx").end(StreamEnd.ADMIN)
+        assert world.registry.register(registration, 10) is True
+        assert world.admit("u-1", registered_only=True)
 
 
 async def test_a_refused_stream_may_come_again_under_its_registration() -> None:
@@ -327,9 +413,9 @@ async def test_a_refused_stream_may_come_again_under_its_registration() -> None:
         lines[0].hang_up()
         world.linger()
         await world.left(2)
-        assert world.registry.registered("u-1")
+        assert world.registry.registered("u-1", "pbx")
         world.admit("u-1")
-        assert not world.registry.registered("u-1")
+        assert not world.registry.registered("u-1", "pbx")
 
 
 async def test_what_was_registered_otherwise_is_a_conflict() -> None:
@@ -338,7 +424,7 @@ async def test_what_was_registered_otherwise_is_a_conflict() -> None:
         for _ in range(2):
             with pytest.raises(RegistrationConflictError):
                 world.registry.register(announced(label="other"), 10)
-            if world.registry.registered("u-1"):
+            if world.registry.registered("u-1", "pbx"):
                 world.admit("u-1")
 
 
@@ -371,7 +457,7 @@ async def test_whatever_comes_and_goes_every_call_is_whole(happenings: list[tupl
             match what:
                 case "come":
                     with suppress(Refusal):
-                        lines.append(world.admit(name, role=role))
+                        lines.append(world.admit(name, role=role, account="pbx"))
                 case "go" if lines:
                     lines.pop(0).hang_up()
                 case "wait":
@@ -381,10 +467,10 @@ async def test_whatever_comes_and_goes_every_call_is_whole(happenings: list[tupl
                     with suppress(RegistrationConflictError, RegistrationsFullError):
                         world.registry.register(announced(name, call=name, role=role), 3)
                 case "pause" | "resume":
-                    for session in world.registry.sessions:
+                    for session in world.registry.sessions("pbx"):
                         session.pause(None, world.now) if what == "pause" else session.resume(world.now)
             assert world.registry.calls <= 3
-            assert all(len(session.streams) <= 2 for session in world.registry.sessions)
+            assert all(len(session.streams) <= 2 for session in world.registry.sessions("pbx"))
     calls: dict[str, list[StoredEvent]] = {}
     for event in world.stored:
         calls.setdefault(event.call_id, []).append(event)

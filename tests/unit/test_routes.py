@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config.load import load
-from config.routes import Match, Route
+from config.routes import DEFAULT_ROUTE, Match, Route
 from config.settings import Settings
-from gateway.routes import DEFAULT, CallOptions, Facts, Routes
+from gateway.routes import CallOptions, Facts, Routes
 
 FACTS = Facts(
     adapter="audiosocket",
@@ -53,7 +53,7 @@ def test_a_route_fits_when_all_that_it_asks_for_does(match: dict[str, Any], *, f
 def test_what_is_not_known_fits_nothing() -> None:
     unknown = Facts(adapter="audiosocket", listener="customers")
     for match in (Match(account="*"), Match(called="*"), Match(parameters={"queue": "*"})):
-        assert routes(Route(name="it", match=match)).choose(unknown).route == DEFAULT
+        assert routes(Route(name="it", match=match)).choose(unknown).route == DEFAULT_ROUTE
 
 
 def test_the_first_route_that_fits_is_taken_and_else_the_default() -> None:
@@ -118,7 +118,7 @@ def test_the_explanation_tells_of_every_condition() -> None:
         "parameter queue is 'support [de]', as 'support*'",
     )
     assert rest.reasons == ("has no match, so every stream fits",)
-    assert default.route == DEFAULT
+    assert default.route == DEFAULT_ROUTE
 
 
 PATTERN = st.text("ab*?[]!", min_size=1, max_size=5)

@@ -317,6 +317,27 @@ async def test_two_of_one_role_and_different_labels_are_two_speakers() -> None:
     assert [(each["track"], each["label"]) for each in of(events, "transcript.final")] == [("inbound-2", "supervisor")]
 
 
+async def test_a_duplicate_is_decoded_once_the_other_stream_is_gone() -> None:
+    world = World()
+    world.stream.handle(world.started, world.now)
+    other = world.join(track=INBOUND)
+    world.say(SPEECH)
+    world.wait(0.3)
+    other.say(SPEECH)
+    world.wait(0.3)
+    world.stream.handle(StreamEnded(StreamEnd.CONNECTION_LOST), world.now)
+    back = (world.now - 50.0) * 1000
+    other.say(SPEECH)
+    other.sink.handle(DigitPressed("inbound", "1"), world.now)
+    other.hang_up()
+    world.wait(1.1)
+    events = await world.run()
+    first, second = of(events, "transcript.final")
+    assert (first["track"], second["track"]) == ("inbound", "inbound-2")
+    assert second["start_ms"] == pytest.approx(back, abs=250)
+    assert [each["track"] for each in of(events, "call.digit")] == ["inbound-2"]
+
+
 async def test_a_duplicate_is_decoded_where_a_setting_asks_for_it() -> None:
     world = World(calls=Calls(decode_duplicates=True))
     world.stream.handle(world.started, world.now)
@@ -350,11 +371,77 @@ async def test_what_is_said_and_pressed_in_a_pause_is_neither_decoded_nor_kept()
     assert len(back) == 1
     assert first["end_ms"] <= paused[0]["at_ms"] == pytest.approx(len(SPEECH) / 16, abs=30)
     assert back[0]["at_ms"] == pytest.approx((resumed - 50.0) * 1000, abs=2)
-    assert second["start_ms"] >= back[0]["at_ms"] - 300
+    assert second["start_ms"] >= back[0]["at_ms"]
     assert [each["digit"] for each in of(events, "call.digit")] == ["5"]
     assert events[-1]["audio_ms"]["inbound"] == pytest.approx(2 * len(SPEECH) / 16, abs=30)
     pcm = b"".join(request.audio for request in world.engine.begun)
     assert len(pcm) / 32 < 2 * (len(SPEECH) / 16 + 600)
+
+
+async def test_what_was_said_in_a_pause_and_comes_after_it_is_not_heard() -> None:
+    world = World()
+    world.stream.handle(world.started, world.now)
+    world.session.pause(None, world.now)
+    world.wait(5.0)
+    world.session.resume(world.now)
+    for start in range(0, len(SPEECH), 320):  # a connection that had stalled
+        world.stream.handle(AudioFrame("inbound", SLIN, SPEECH[start : start + 320]), world.now + 0.1)
+    world.wait(1.0)
+    world.say(SPEECH)
+    world.session.end(StreamEnd.ADMIN)
+    events = await world.run()
+    (final,) = of(events, "transcript.final")
+    assert final["start_ms"] >= 5_800
+    assert events[-1]["audio_ms"]["inbound"] == pytest.approx(len(SPEECH) / 16 + 100, abs=30)
+
+
+@pytest.mark.parametrize("seconds", [0.1, 0.2, 0.3, 5.0])
+async def test_what_is_said_after_a_pause_is_after_it_on_the_clock(seconds: float) -> None:
+    world = World()
+    world.stream.handle(world.started, world.now)
+    world.say(SPEECH)
+    world.session.pause(None, world.now)
+    world.wait(seconds)
+    world.session.resume(world.now)
+    world.say(SPEECH)
+    world.session.end(StreamEnd.ADMIN)
+    events = await world.run()
+    (resumed,) = of(events, "call.resumed")
+    *_, last = of(events, "transcript.final")
+    assert last["start_ms"] >= resumed["at_ms"]
+
+
+async def test_a_pause_holds_even_when_what_was_said_cannot_be_finished(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World()
+    world.stream.handle(world.started, world.now)
+
+    def broken(_track: CallTrack) -> None:
+        raise RuntimeError("a bug of ours")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(CallTrack, "finish", broken)
+        world.session.pause(None, world.now)
+    world.say(SPEECH)
+    world.session.end(StreamEnd.ADMIN)
+    events = await world.run()
+    assert world.engine.begun == []
+    assert len(of(events, "call.paused")) == 1
+
+
+async def test_what_waits_for_the_store_is_not_decoded_after_the_time_is_over() -> None:
+    world = World(calls=Calls(linger_seconds=0.0, finish_seconds=600))
+    world.store_open.clear()
+    world.stream.handle(world.started, world.now)
+    world.say(SPEECH)
+    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+        running = group.create_task(world.run())
+        await asyncio.sleep(0)
+        world.session.end(StreamEnd.SHUTDOWN, finish_seconds=0.0)
+        await asyncio.sleep(0.01)
+        await world.engine.hold()
+        world.store_open.set()
+        events = await running
+    assert [event["reason"] for event in of(events, "transcript.failed")] == ["deadline"]
 
 
 async def test_a_call_that_is_over_cannot_be_paused() -> None:

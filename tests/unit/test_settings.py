@@ -38,8 +38,9 @@ def endpoint(**fields: object) -> str:
     return msgspec.json.encode({"delivery": {"endpoints": [given]}}).decode()
 
 
-def tokens(*names: str) -> str:
-    return msgspec.json.encode({"http": {"tokens": [{"name": name, "secret": "x" * 24} for name in names]}}).decode()
+def tokens(*names: str, same: bool = False) -> str:
+    given = [{"name": name, "secret": f"{not same and number:024}"} for number, name in enumerate(names)]
+    return msgspec.json.encode({"http": {"tokens": given}}).decode()
 
 
 def test_the_documented_file_holds_every_key_with_its_default() -> None:
@@ -119,6 +120,16 @@ def test_default_binds_are_loopback() -> None:
         ("audiosocket: [{registration: required}]\n", ["'audiosocket' demands registration", "http.tokens"]),
         ("routes: [{match: {}}]\n", ["routes[0]", "`name`"]),
         ("routes: [{name: a}, {name: a}]\n", ["names in routes"]),
+        (
+            tokens("pbx")[:-1] + ', "audiosocket": [{"registration": "required", "account": "office"}]}',
+            ["token named 'office'", "'audiosocket' demands"],
+        ),
+        (tokens("a", "b", same=True), ["http", "a secret of its own"]),
+        ("routes: [{name: default}]\n", ["a name other than 'default'"]),
+        (
+            endpoint()[:-1] + ', "routes": [{"name": "a", "endpoints": ["crm", "crm"]}]}',
+            ["endpoints of route 'a'", "'crm' stands there twice"],
+        ),
         ("routes: [{name: a}, {name: b, language: de}]\n", ["'a' to be the last"]),
         ("routes: [{name: a, match: {listner: x}}]\n", ["routes[0].match.listner", "'listener'"]),
         ("routes: [{name: a, match: {called: 700}}]\n", ["routes[0].match.called", "quote a number"]),
@@ -267,3 +278,8 @@ def test_a_secret_shows_itself_only_when_asked(write: Write) -> None:
 def test_what_is_dumped_can_be_loaded(write: Write) -> None:
     settings = load(None, {"LINESCRIBE_CALLS__MAX_CALLS": "3"})
     assert load(write(dump(settings)), {}) == settings
+
+
+def test_an_unknown_section_of_the_environment_is_named_by_its_variable() -> None:
+    with pytest.raises(ConfigError, match=r"environment variable LINESCRIBE_HTPP__PORT: htpp: unknown key"):
+        load(None, {"LINESCRIBE_HTPP__PORT": "1"})
