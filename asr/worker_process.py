@@ -24,7 +24,7 @@ from asr.weights import Weights  # noqa: TC001
 from config.settings import LONGEST_DECODE_MS, Models
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from multiprocessing.connection import Connection
 
 PLACE_BYTES = LONGEST_DECODE_MS * BYTES_PER_MS
@@ -44,8 +44,8 @@ class Model(Protocol):
         """Make the next decode as fast as all later ones."""
         ...
 
-    def decode(self, request: DecodeRequest) -> Hypothesis:
-        """Decode one request. Called from one thread."""
+    def decode(self, requests: Sequence[DecodeRequest]) -> Sequence[Hypothesis]:
+        """Decode a batch; the answers stand in its order. Called from one thread."""
         ...
 
 
@@ -123,6 +123,8 @@ read_report: Callable[[bytes], Report] = msgspec.msgpack.Decoder(Report).decode
 def main(pipe: Connection, slots: Sequence[Any]) -> None:
     """Be the model process. `slots` holds each lane's shared memory. Does not return."""
     logging.disable()  # the libraries' own; some name what was said
+    # Numpy's own threads would spend more on waiting for one another than the features of an utterance cost.
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"
     try:
         plan = read_plan(pipe.recv_bytes())
         inboxes = [_Inbox() for _ in plan.weights]
@@ -192,14 +194,23 @@ def _load(plan: Plan, inboxes: Sequence[_Inbox], post: _Post) -> None:
 def _serve(model: Model, inbox: _Inbox, post: _Post) -> None:
     while True:
         number, requests = inbox.get()
-        post.send(Answers(number, tuple(_answer(model, request) for request in requests)))
+        post.send(Answers(number, tuple(_answers(model, requests))))
 
 
-def _answer(model: Model, request: DecodeRequest) -> Answer:
+def _answers(model: Model, requests: Sequence[DecodeRequest]) -> Iterator[Answer]:
+    """Decode a batch; one that fails is decoded in halves, so that a bad request takes nobody else with it."""
     try:
-        return Answer(hypothesis=model.decode(request))
-    except Exception as error:  # noqa: BLE001  one bad request takes nobody else with it
-        return Answer(error=_describe(error))
+        hypotheses = model.decode(requests)
+    except Exception as error:  # noqa: BLE001  whatever the model raises is the answer
+        if len(requests) == 1:
+            yield Answer(error=_describe(error))
+            return
+        middle = len(requests) // 2
+        yield from _answers(model, requests[:middle])
+        yield from _answers(model, requests[middle:])
+    else:
+        for hypothesis in hypotheses:
+            yield Answer(hypothesis=hypothesis)
 
 
 def _describe(error: Exception) -> str:

@@ -145,6 +145,8 @@ class Models(Group, frozen=True, kw_only=True):
     compute_type: Literal["auto", "int8", "int8_float16", "float16", "float32"] = "int8"
     threads: Annotated[int, msgspec.Meta(ge=0, le=256)] = 0
     beam_size: Annotated[int, msgspec.Meta(ge=1, le=10)] = 1
+    window: Literal["follow", "full"] = "follow"
+    batch_size: Annotated[int, msgspec.Meta(ge=1, le=64)] = 8
     cache_dir: str | None = None
     offline: bool = False
     waiting_audio_seconds: Positive = 3600.0

@@ -78,7 +78,10 @@ class Gateway:
         self._settings = settings
         self._probe = probe
         self._outbox = Outbox(state_directory(settings), clock=wall, probe=probe)
-        self._scheduler = Scheduler(engine, clock=clock, waiting_audio_seconds=settings.models.waiting_audio_seconds)
+        models = settings.models
+        self._scheduler = Scheduler(
+            engine, clock=clock, waiting_audio_seconds=models.waiting_audio_seconds, batch_size=models.batch_size
+        )
         means = Means(settings=settings, decoder=self._scheduler, publish=self._publish, clock=clock, wall=wall)
         self._registry = Registry(means, Routes(settings), os.urandom)
         self._tls: ServerTls | None = None

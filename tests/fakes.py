@@ -122,9 +122,12 @@ class StandInModel:
     def warm_up(self) -> None:
         self._warm = True
 
-    def decode(self, request: DecodeRequest) -> Hypothesis:
+    def decode(self, requests: Sequence[DecodeRequest]) -> list[Hypothesis]:
         """Answer with what arrived, so that a test can see that all of it did."""
         assert self._warm
+        return [self._decode(request) for request in requests]
+
+    def _decode(self, request: DecodeRequest) -> Hypothesis:
         match request.options.initial_prompt:
             case "raise":
                 raise ValueError("told to")

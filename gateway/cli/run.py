@@ -97,7 +97,9 @@ async def _load_models(settings: Models) -> ModelProcess:
 
     final = await _in_daemon_thread(lambda: find(settings.final))
     interim = final if settings.interim == settings.final else await _in_daemon_thread(lambda: find(settings.interim))
-    engine = ModelProcess(settings, interim=interim, final=final, close_seconds=CLOSE_SECONDS)
+    engine = ModelProcess(
+        settings, interim=interim, final=final, batch_size=settings.batch_size, close_seconds=CLOSE_SECONDS
+    )
     await engine.start()
     return engine
 

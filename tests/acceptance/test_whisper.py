@@ -91,6 +91,37 @@ async def test_a_prompt_becomes_its_words(engine: ModelProcess) -> None:
     assert hypothesis.words == ()
 
 
+async def test_a_batch_gives_each_its_own_words(weights: Weights) -> None:
+    """Of several lengths, languages, prompts and searches, and one that cannot be decoded."""
+    person, feature = prompt("conf-onlyperson"), prompt("feature-not-avail-line")
+    wanted = [
+        (asks(person), ONLY_PERSON),
+        (asks(feature), NOT_AVAILABLE),
+        (asks(person, language=None), ONLY_PERSON),
+        (asks(bytes(3000 * BYTES_PER_MS)), ""),
+        (msgspec.structs.replace(asks(feature), options=DecodeOptions(beam_size=3)), NOT_AVAILABLE),
+        (msgspec.structs.replace(asks(person), options=DecodeOptions(initial_prompt="Hello.")), ONLY_PERSON),
+        (asks(person.ljust(20_000 * BYTES_PER_MS, b"\0")), ONLY_PERSON),
+    ]
+    engine = ModelProcess(Models(), interim=weights, final=weights, batch_size=8)
+    await engine.start()
+    try:
+        answers = await engine.decode(0, [*(request for request, _ in wanted), asks(feature, language="xx")])
+    finally:
+        await engine.close()
+    assert [answer.text for answer in answers if isinstance(answer, Hypothesis)] == [text for _, text in wanted]
+    assert isinstance(answers[-1], ModelError)
+
+
+async def test_a_whole_window_gives_the_same_words(weights: Weights) -> None:
+    engine = ModelProcess(Models(window="full"), interim=weights, final=weights)
+    await engine.start()
+    try:
+        assert (await decode(engine, asks(prompt("conf-onlyperson")))).text == ONLY_PERSON
+    finally:
+        await engine.close()
+
+
 async def test_one_model_serves_both_roles(engine: ModelProcess) -> None:
     (model,) = engine.models
     assert (model.name, model.compute_type, model.device, model.source) == ("base int8", "int8", "cpu", "package")

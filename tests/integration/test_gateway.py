@@ -104,7 +104,7 @@ async def test_finals_come_in_the_order_of_speech(tmp_path: Path) -> None:
 
 async def test_an_utterance_that_cannot_be_decoded_is_named(tmp_path: Path) -> None:
     engine = FakeEngine(script={1: ModelErrorCode.FAILED})
-    async with house(tmp_path, engine=engine) as home:
+    async with house(tmp_path, engine=engine, MODELS__BATCH_SIZE=1) as home:
         line = await home.call(SPEECH + PAUSE + SPEECH)
         await line.hang_up()
         (ended,) = await home.inbox.wait("call.ended")

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asr.quality import Attempt, Doubt, doubt, is_silence, loop, most_tokens
+
+SENTENCE = tuple(range(100, 112))
+
+
+def attempt(
+    tokens: tuple[int, ...] = SENTENCE, *, ended: bool = True, log_probability: float = -0.2, no_speech: float = 0.1
+) -> Attempt:
+    return Attempt(tokens=tokens, ended=ended, log_probability=log_probability, no_speech_probability=no_speech)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "ended", "seconds", "language", "expected"),
+    [
+        (SENTENCE, True, 3.5, "en", None),
+        ((), True, 1.0, "en", None),
+        (SENTENCE, True, 0.5, "en", None),  # a few tokens are no rate
+        (SENTENCE, False, 3.5, "en", Doubt.UNENDED),
+        (SENTENCE * 2, True, 3.5, "en", Doubt.RATE),
+        (SENTENCE * 2, True, 3.5, "hi", None),  # whose tokens are parts of letters
+        ((1, 2, 3) * 4, True, 10.0, "en", Doubt.LOOP),
+        ((*SENTENCE, *(1, 2) * 4), True, 10.0, "en", Doubt.LOOP),
+        ((1, 2, 3) * 3, True, 10.0, "en", None),
+        ((1,) * 5, True, 10.0, "en", None),  # no, no, no, no, no
+        ((*(1, 2) * 4, 3), True, 10.0, "en", None),  # it has found its way out
+    ],
+)
+def test_a_missed_end_is_seen(
+    tokens: tuple[int, ...], seconds: float, language: str, expected: Doubt | None, *, ended: bool
+) -> None:
+    assert loop(attempt(tokens, ended=ended), seconds, language) is expected
+
+
+@pytest.mark.parametrize(
+    ("log_probability", "no_speech", "text", "expected"),
+    [
+        (-0.2, 0.1, "Yes.", None),
+        (-0.2, 0.9, "Yes.", None),
+        (-1.1, 0.1, "Yes.", Doubt.IMPROBABLE),
+        (-1.1, 0.9, "Yes.", None),  # nobody spoke: chance would only invent
+        (-0.2, 0.1, "la " * 60, Doubt.COMPRESSIBLE),
+    ],
+)
+def test_what_is_hardly_likely_is_seen(
+    log_probability: float, no_speech: float, text: str, expected: Doubt | None
+) -> None:
+    assert doubt(attempt(log_probability=log_probability, no_speech=no_speech), text) is expected
+
+
+def test_silence_is_what_the_model_thinks_is_none_and_cannot_make_words_of() -> None:
+    assert is_silence(attempt(log_probability=-1.5, no_speech=0.7))
+    assert not is_silence(attempt(log_probability=-0.5, no_speech=0.7))
+    assert not is_silence(attempt(log_probability=-1.5, no_speech=0.5))
+
+
+@given(phrase=st.lists(st.integers(1, 50_000), min_size=2, max_size=12, unique=True), seconds=st.floats(0.1, 30))
+def test_a_sentence_said_on_and_on_is_a_loop_whatever_it_is(phrase: list[int], seconds: float) -> None:
+    assert loop(attempt(tuple(phrase) * 4), seconds, "en") is not None
+
+
+@given(seconds=st.floats(0, 30), language=st.sampled_from(["en", "th"]))
+def test_a_decoder_is_stopped_in_time_and_not_too_soon(seconds: float, language: str) -> None:
+    most = most_tokens(seconds, language)
+    assert most >= 4 * seconds + 10
+    assert most <= 20 * 30 + 14
