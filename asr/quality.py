@@ -25,8 +25,10 @@ TOKENS_PER_SECOND, TOKENS_PER_SECOND_ELSEWHERE = 6.5, 20.0
 TOKENS_AT_LEAST = 14
 """So few say nothing about a rate."""
 
-REPETITIONS = 4
-"""Nobody says the same so often without a pause, except a single word."""
+REPETITIONS = {2: 4}
+REPETITIONS_OF_MORE = 2
+"""So often a phrase of so many tokens, or of more, must stand at the end to be doubted. People do say things twice;
+then the second look says so, too."""
 
 LOG_PROBABILITY = -1.0
 COMPRESSION_RATIO = 2.4
@@ -91,9 +93,9 @@ def _rate(language: str) -> float:
 
 def _repeats(tokens: Sequence[int]) -> bool:
     """Tell whether the end of a text is one phrase, of two tokens or more, again and again."""
-    for length in range(2, len(tokens) // REPETITIONS + 1):
-        phrase = tuple(tokens[-length:])
-        if tuple(tokens[-length * REPETITIONS :]) == phrase * REPETITIONS:
+    for length in range(2, len(tokens) // 2 + 1):
+        times = REPETITIONS.get(length, REPETITIONS_OF_MORE)
+        if tuple(tokens[-length * times :]) == tuple(tokens[-length:]) * times:
             return True
     return False
 

@@ -192,9 +192,11 @@ class Whisper:
             wider = self._windows.wider(job.seconds, job.window)
             if wider is None:
                 break
-            job.window = wider
+            job.window, before = wider, attempt
             self._encode(job)
             (attempt,) = self._generate([job])
+            if attempt.tokens == before.tokens and attempt.ended:
+                break  # two looks agree: it was said so
         attempts = [attempt]
         for temperature in TEMPERATURES[job.request.kind]:
             if doubt(attempts[-1], self._text(job, attempts[-1])) is None:

@@ -22,11 +22,12 @@ def attempt(
         ((), True, 1.0, "en", None),
         (SENTENCE, True, 0.5, "en", None),  # a few tokens are no rate
         (SENTENCE, False, 3.5, "en", Doubt.UNENDED),
-        (SENTENCE * 2, True, 3.5, "en", Doubt.RATE),
-        (SENTENCE * 2, True, 3.5, "hi", None),  # whose tokens are parts of letters
+        (tuple(range(24)), True, 3.5, "en", Doubt.RATE),
+        (tuple(range(24)), True, 3.5, "hi", None),  # whose tokens are parts of letters
         ((1, 2, 3) * 4, True, 10.0, "en", Doubt.LOOP),
         ((*SENTENCE, *(1, 2) * 4), True, 10.0, "en", Doubt.LOOP),
-        ((1, 2, 3) * 3, True, 10.0, "en", None),
+        ((1, 2, 3) * 2, True, 10.0, "en", Doubt.LOOP),
+        ((1, 2) * 3, True, 10.0, "en", None),
         ((1,) * 5, True, 10.0, "en", None),  # no, no, no, no, no
         ((*(1, 2) * 4, 3), True, 10.0, "en", None),  # it has found its way out
     ],
