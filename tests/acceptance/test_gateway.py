@@ -54,8 +54,9 @@ SPOKEN |= {
     "asterisk-sip-app-ptime40": BEGINNING,
     "asterisk-sip-dial-c-slin16": BEGINNING,
     # Dial without c(): mu-law under the kind of 16-bit PCM, for a listener that is told so.
-    "asterisk-sip-dial-nocodec-ulaw": BEGINNING + " and executed the",
-    "asterisk-sip-dial-c-ulaw-echo": BEGINNING + " and executed the",
+    # It ends within the next word.
+    "asterisk-sip-dial-nocodec-ulaw": BEGINNING + " and executed",
+    "asterisk-sip-dial-c-ulaw-echo": BEGINNING + " and executed",
     # The server hung up in mid-sentence; and a call in which nobody says anything.
     "asterisk-app-server-hangup": BEGINNING,
     "asterisk-app-silence-timeout": "",
