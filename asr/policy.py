@@ -51,6 +51,8 @@ def choose(waiting: Iterable[Waiting], now: float, *, served: Mapping[str, float
         batch = _take_turns(finals, now, served, batch_size)
     else:
         batch = sorted(in_time, key=lambda entry: (not entry.lost, entry.since, entry.order))[:batch_size]
+    if batch and batch[0].lost:
+        batch = batch[:1]  # alone: what brings the process down a second time is to take nobody with it
     return Choice(batch=tuple(batch), late=tuple(entry for entry in entries if entry.is_late(now)))
 
 

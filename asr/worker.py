@@ -73,6 +73,7 @@ class ModelProcess:
         self._plan = Plan(loader=loader, settings=settings, weights=weights)
         self._restart_seconds = restart_seconds
         self._close_seconds = close_seconds
+        self._limit_seconds = settings.decode_limit_seconds
         self._on_progress: Callable[[str], None] = _ignore
         self._child: Child | None = None
         self._up = asyncio.Event()
@@ -151,6 +152,10 @@ class ModelProcess:
                     audio_bytes=tuple(len(request.audio) for request in requests),
                 )
             )
+            _, late = await asyncio.wait({reply}, timeout=self._limit_seconds)
+            if late:
+                log.error("model_process.overrun", pid=child.pid, limit_seconds=self._limit_seconds)
+                child.kill()  # its death is then heard as any other
             return await reply
         finally:
             del self._replies[number]

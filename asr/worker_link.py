@@ -48,6 +48,10 @@ class Child:
         with contextlib.suppress(OSError):  # the reader is about to hear of the death
             self._pipe.send_bytes(worker_process.encode(message))
 
+    def kill(self) -> None:
+        """End the process at once; `on_death` follows."""
+        self._process.kill()
+
     def hang_up(self) -> None:
         """Close the pipe, at which the process ends itself."""
         asyncio.get_running_loop().remove_reader(self._pipe.fileno())

@@ -147,6 +147,7 @@ class Models(Group, frozen=True, kw_only=True):
     beam_size: Annotated[int, msgspec.Meta(ge=1, le=10)] = 1
     window: Literal["follow", "full"] = "follow"
     batch_size: Annotated[int, msgspec.Meta(ge=1, le=64)] = 8
+    decode_limit_seconds: Positive = 120.0
     cache_dir: str | None = None
     offline: bool = False
     waiting_audio_seconds: Positive = 3600.0

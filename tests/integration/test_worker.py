@@ -13,7 +13,7 @@ import subprocess
 import sys
 import zlib
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from structlog.testing import capture_logs
@@ -46,10 +46,10 @@ def weights(name: str) -> Weights:
 
 
 def process(
-    interim: str = "one", final: str = "one", *, batch_size: int = 1, close_seconds: float = 5.0
+    interim: str = "one", final: str = "one", *, batch_size: int = 1, close_seconds: float = 5.0, **settings: Any
 ) -> ModelProcess:
     return ModelProcess(
-        Models(),
+        Models(**settings),
         weights(interim),
         weights(final),
         loader=STAND_IN,
@@ -61,9 +61,9 @@ def process(
 
 @contextlib.asynccontextmanager
 async def started(
-    interim: str = "one", final: str = "one", *, batch_size: int = 1, close_seconds: float = 5.0
+    interim: str = "one", final: str = "one", *, batch_size: int = 1, close_seconds: float = 5.0, **settings: Any
 ) -> AsyncIterator[ModelProcess]:
-    engine = process(interim, final, batch_size=batch_size, close_seconds=close_seconds)
+    engine = process(interim, final, batch_size=batch_size, close_seconds=close_seconds, **settings)
     await engine.start()
     try:
         yield engine
@@ -233,6 +233,17 @@ async def test_killed_during_a_decode_it_crashes_and_recovers(gate: Path) -> Non
                 os.kill(pid, signal.SIGKILL)
             writer.close()
             assert lost.result() is ModelErrorCode.CRASHED
+            assert ended(handle, 5)
+        assert await text_of(engine, asks(audio=b"99")) == f"load 1, 0 ms, crc {zlib.crc32(b'99'):08x}"
+        assert engine.pid not in {None, pid}
+
+
+async def test_a_decode_that_overruns_its_limit_is_ended_with_its_process(gate: Path) -> None:
+    async with started(decode_limit_seconds=0.2) as engine:
+        pid = engine.pid
+        assert pid
+        with watching(pid) as handle:  # nobody opens the gate
+            assert await outcome(engine, asks("hold", hotwords=str(gate))) is ModelErrorCode.CRASHED
             assert ended(handle, 5)
         assert await text_of(engine, asks(audio=b"99")) == f"load 1, 0 ms, crc {zlib.crc32(b'99'):08x}"
         assert engine.pid not in {None, pid}

@@ -67,6 +67,14 @@ def names(entries: tuple[Waiting, ...]) -> str:
         ),
         ("interims take no turns", [waits("a1", since=90.0), waits("b1", since=95.0)], {"a": 96.0}, 1, "a1", ""),
         ("a lost final first", [waits("A1", since=90.0), waits("B1", since=99.0, lost=True)], {}, 1, "B1", ""),
+        (
+            "a lost final alone",
+            [waits("A1", since=90.0), waits("B1", since=99.0, lost=True), waits("C1", lost=True)],
+            {},
+            3,
+            "C1",
+            "",
+        ),
         ("a lost interim first", [waits("a1", since=90.0), waits("b1", since=99.0, lost=True)], {}, 1, "b1", ""),
         ("a final before a lost interim", [waits("A1"), waits("b1", lost=True)], {}, 1, "A1", ""),
         ("late at its deadline", [waits("A1", deadline=NOW), waits("B1", since=99.0)], {}, 1, "B1", "A1"),
@@ -136,7 +144,8 @@ def test_a_choice_is_whole(entries: list[Waiting], served: dict[str, float], bat
     finals = [entry for entry in in_time if entry.request.kind is DecodeKind.FINAL]
     eligible = finals or in_time
     assert list(choice.late) == late
-    assert len(choice.batch) == len({id(entry) for entry in choice.batch}) == min(batch_size, len(eligible))
+    most = 1 if any(entry.lost for entry in eligible) else batch_size
+    assert len(choice.batch) == len({id(entry) for entry in choice.batch}) == min(most, len(eligible))
     assert all(any(entry is each for each in eligible) for entry in choice.batch)
 
 

@@ -301,6 +301,18 @@ async def test_what_was_lost_twice_fails() -> None:
         await good
 
 
+async def test_a_poisoned_utterance_fails_alone() -> None:
+    engine = FakeEngine(held=True, script={2: ModelErrorCode.CRASHED, 3: ModelErrorCode.CRASHED})
+    async with running(engine, batch_size=4) as scheduler:
+        first = scheduler.submit(final("first"))
+        await engine.wait_begun(1)
+        batch = [scheduler.submit(final(name)) for name in ("poison", "b", "c")]
+        await engine.let_go()
+        await first
+        assert await code_of(batch[0]) is ModelErrorCode.CRASHED
+        assert [(await future).text for future in batch[1:]] == ["utterance of 1000 ms"] * 2
+
+
 async def test_a_lost_interim_gives_way_to_a_newer_one() -> None:
     engine = FakeEngine(held=True, script={1: ModelErrorCode.CRASHED})
     async with running(engine) as scheduler:
