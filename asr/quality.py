@@ -11,19 +11,33 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 import msgspec
+import numpy as np
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_LATIN = "af ca cs cy da de en es et eu fi fr gl hr hu id is it la lt lv ms nl nn no pl pt ro sk sl sq sv sw tl"
-LATIN = frozenset(_LATIN.split())
-"""Languages of which Whisper's tokens are whole syllables and words; of others they may be parts of letters."""
+WIDELY_SPOKEN = "de en es fr it nl pt"
+LATIN = "af ca cs cy da et eu fi gl hr hu id is la lt lv ms nn no pl ro sk sl sq sv sw tl"
+"""Languages of whose words Whisper has tokens, and of whose syllables; of others a letter may take several."""
 
-TOKENS_PER_SECOND, TOKENS_PER_SECOND_ELSEWHERE = 6.5, 20.0
-"""Speech has 2 to 4 in English; a loop has more than these."""
+TOKENS_PER_SECOND = 6.5
+TOKENS_PER_SECOND_LATIN = 12.0
+TOKENS_PER_SECOND_ELSEWHERE = 40.0
+"""More than anybody speaks. Speech has 2 to 4 a second in English, up to 9 in Latvian, up to 37 where a letter is
+several tokens (counted with the tokens of base)."""
+
+PATIENCE = 2.0
+"""A decoder is stopped at so many times as much: what is hardly credible is told from what is too much."""
 
 TOKENS_AT_LEAST = 14
 """So few say nothing about a rate."""
+
+MOST_TOKENS = 224
+"""CTranslate2 gives a text half of what the decoder can hold."""
+
+LEAST_PEAK = 8
+"""The smallest step of mu-law (G.711), of 32,768. Speech that quiet does not come by telephone; a silent line may come
+a little louder out of the resampler, and is for the model to judge."""
 
 REPETITIONS = {2: 4}
 REPETITIONS_OF_MORE = 2
@@ -58,9 +72,16 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     no_speech_probability: float
 
 
-def most_tokens(audio_seconds: float, language: str) -> int:
-    """Tell after how many tokens a decoder is stopped."""
-    return TOKENS_AT_LEAST + round(_rate(language) * audio_seconds)
+def is_sound(audio: bytes) -> bool:
+    """Tell whether 16-bit PCM holds anything to hear; of nothing at all Whisper is sure that it is the word "you"."""
+    samples = np.frombuffer(audio, "<i2").astype(np.int32)
+    return bool(np.abs(samples).max(initial=0) > LEAST_PEAK)
+
+
+def most_tokens(audio_seconds: float, language: str, *, last: bool = False) -> int:
+    """Tell after how many tokens a decoder is stopped; the last look may take what it likes."""
+    most = TOKENS_AT_LEAST + round(PATIENCE * _rate(language) * audio_seconds)
+    return MOST_TOKENS if last else min(MOST_TOKENS, most)
 
 
 def loop(attempt: Attempt, audio_seconds: float, language: str) -> Doubt | None:
@@ -70,7 +91,7 @@ def loop(attempt: Attempt, audio_seconds: float, language: str) -> Doubt | None:
         return Doubt.UNENDED
     if count > TOKENS_AT_LEAST and count > _rate(language) * audio_seconds:
         return Doubt.RATE
-    return Doubt.LOOP if _repeats(attempt.tokens) else None
+    return Doubt.LOOP if _repeated(attempt.tokens) else None
 
 
 def doubt(attempt: Attempt, text: str) -> Doubt | None:
@@ -87,17 +108,28 @@ def is_silence(attempt: Attempt) -> bool:
     return attempt.no_speech_probability > NO_SPEECH_PROBABILITY and attempt.log_probability < LOG_PROBABILITY
 
 
+def said_once(tokens: Sequence[int]) -> tuple[int, ...]:
+    """Take from the end of a text what stands there again and again, but once."""
+    kept = tuple(tokens)
+    length = _repeated(kept)
+    while length and kept[-2 * length :] == kept[-length:] * 2:
+        kept = kept[:-length]
+    return kept
+
+
 def _rate(language: str) -> float:
-    return TOKENS_PER_SECOND if language in LATIN else TOKENS_PER_SECOND_ELSEWHERE
+    if language in WIDELY_SPOKEN.split():
+        return TOKENS_PER_SECOND
+    return TOKENS_PER_SECOND_LATIN if language in LATIN.split() else TOKENS_PER_SECOND_ELSEWHERE
 
 
-def _repeats(tokens: Sequence[int]) -> bool:
-    """Tell whether the end of a text is one phrase, of two tokens or more, again and again."""
+def _repeated(tokens: Sequence[int]) -> int:
+    """Tell how many tokens the phrase has that stands at the end again and again; 0 where none does."""
     for length in range(2, len(tokens) // 2 + 1):
         times = REPETITIONS.get(length, REPETITIONS_OF_MORE)
         if tuple(tokens[-length * times :]) == tuple(tokens[-length:]) * times:
-            return True
-    return False
+            return length
+    return 0
 
 
 def _compression_ratio(text: str) -> float:

@@ -7,7 +7,6 @@ here, on CTranslate2: in windows that follow the audio (`asr/windows.py`), many 
 from __future__ import annotations
 
 import math
-import os
 from functools import lru_cache
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
@@ -19,18 +18,17 @@ from faster_whisper import WhisperModel
 from faster_whisper.tokenizer import Tokenizer
 from faster_whisper.transcribe import get_suppressed_tokens, merge_punctuations
 
-from asr.quality import Attempt, doubt, is_silence, loop, most_tokens
+from asr.loading import default_threads, explained
+from asr.prompts import fitted
+from asr.quality import Attempt, doubt, is_silence, is_sound, loop, most_tokens, said_once
 from asr.types import SAMPLE_RATE_HZ, DecodeKind, DecodeRequest, Hypothesis, ModelLoadError, Segment, Word
-from asr.windows import Windows, frames
+from asr.windows import LONGEST_SECONDS, Windows, frames
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from asr.weights import Weights
     from config.settings import Models
-
-MOST_THREADS = 4
-"""More help one decode little and take from the others."""
 
 TEMPERATURES = {DecodeKind.FINAL: (0.2, 0.6), DecodeKind.INTERIM: ()}
 """A final that is hardly likely is tried again with chance; an interim is soon replaced."""
@@ -39,12 +37,12 @@ BEST_OF = 5
 NOTHING = (-10.0 + 4.0) / 4.0
 """A feature of digital silence."""
 
-LEAST_PEAK = 8
-"""The smallest step of mu-law (G.711): a telephone cannot tell what is no louder from silence."""
-
 SHORTEST_SAMPLES = SAMPLE_RATE_HZ // 10
 PROMPT_AND_TEXT = 448
 """What the decoder holds in all. A text may take half of that (CTranslate2, `max_length`)."""
+
+MOST_BEFORE = 223
+"""Tokens of hotwords and earlier text; so many Whisper was trained with (openai-whisper, `decoding.py`)."""
 
 PREPENDED, APPENDED = "\"'“¿([{-", "\"'.。,，!！?？:：”)]}、"  # noqa: RUF001  the marks that faster-whisper takes
 
@@ -59,7 +57,12 @@ class _Job(msgspec.Struct, kw_only=True, eq=False):
     window: float
     language: str = ""
     language_probability: float | None = None
+    before: list[int] = []
+    """Tokens of hotwords and earlier text."""
     prompt: list[int] = []
+    """Those, what tells the task, and words that are settled."""
+    settled: int = 0
+    """How many tokens those words are; CTranslate2 counts them as text."""
     encoded: Any = None
     """What the encoder made of the window: (1, positions, width)."""
 
@@ -78,7 +81,7 @@ class Whisper:
                 local_files_only=True,
             )
         except Exception as error:  # CTranslate2 raises RuntimeError and ValueError, tokenizers bare Exception
-            raise ModelLoadError(_explain(weights, settings, error)) from error
+            raise ModelLoadError(explained(weights, settings, error)) from error
         self.device: str = self._model.model.device
         # CTranslate2 calls int8 weights with float32 between them int8_float32; everybody else says int8.
         self.compute_type: str = self._model.model.compute_type.removesuffix("_float32")
@@ -110,7 +113,7 @@ class Whisper:
         Raises whatever the model raises, as for a language it does not know; then none has an answer.
         """
         answers: dict[int, Hypothesis] = {}
-        for group in _alike([self._begun(request) for request in requests if _is_sound(request)]):
+        for group in _alike([self._begun(request) for request in requests if is_sound(request.audio)]):
             for job, attempt in zip(group, self._generate(group), strict=True):
                 answers[id(job.request)] = self._answer(job, self._settled(job, attempt))
         silence = Hypothesis(text="", model=self.name)
@@ -143,7 +146,10 @@ class Whisper:
         silence = max(float(features.max()) - 2.0, NOTHING)
         window = np.full((1, features.shape[0], wide), silence, np.float32)
         window[0, :, : features.shape[1]] = features
-        job.encoded = np.array(self._model.model.encode(ctranslate2.StorageView.from_array(window), to_cpu=True))
+        encoded = self._model.model.encode(ctranslate2.StorageView.from_array(window), to_cpu=True)
+        if encoded.dtype == ctranslate2.DataType.bfloat16:  # which numpy does not know
+            encoded = encoded.to(ctranslate2.DataType.float32)
+        job.encoded = np.array(encoded)
 
     def _introduce(self, job: _Job) -> None:
         """Say in which language and after which words the text begins."""
@@ -156,23 +162,27 @@ class Whisper:
             language = token[2:-2]
         job.language = language
         tokenizer = self._tokenizer(language)
-        before = tokenizer.encode(request.options.initial_prompt) if request.options.initial_prompt else []
-        job.prompt = self._model.get_prompt(
-            tokenizer,
-            before,
-            without_timestamps=True,
-            prefix=" ".join(request.prefix_words) or None,
-            hotwords=request.options.hotwords,
+        words = tokenizer.encode(" " + " ".join(request.prefix_words))[:MOST_BEFORE] if request.prefix_words else []
+        task = [*tokenizer.sot_sequence, tokenizer.no_timestamps]
+        most = most_tokens(job.seconds, language)
+        hotwords, earlier = request.options.hotwords, request.options.initial_prompt
+        before = fitted(
+            tokenizer.encode(" " + hotwords.strip()) if hotwords else [],
+            tokenizer.encode(" " + earlier.strip()) if earlier else [],
+            room=min(MOST_BEFORE, PROMPT_AND_TEXT - most - len(task) - 1),
         )
+        job.before = [tokenizer.sot_prev, *before] if before else []
+        job.prompt, job.settled = [*job.before, *task, *words], len(words)
 
     def _make_tokenizer(self, language: str) -> Tokenizer:
         multilingual = self._model.model.is_multilingual
         return Tokenizer(self._model.hf_tokenizer, multilingual, task="transcribe", language=language)
 
-    def _generate(self, jobs: Sequence[_Job], **options: Any) -> list[Attempt]:
-        """Let the decoder write, for jobs of one window whose prompts are of one length."""
-        most = max(most_tokens(job.seconds, job.language) for job in jobs)
-        longest = min(PROMPT_AND_TEXT, max(2 * most, most + len(jobs[0].prompt)))
+    def _generate(self, jobs: Sequence[_Job], *, last: bool = False, **options: Any) -> list[Attempt]:
+        """Let the decoder write, for jobs of one window whose prompts are alike."""
+        before = len(jobs[0].prompt) - jobs[0].settled
+        most = max(most_tokens(job.seconds, job.language, last=last) for job in jobs)
+        longest = min(PROMPT_AND_TEXT, max(2 * most, most + before))
         results = self._model.model.generate(
             _storage(jobs),
             [job.prompt for job in jobs],
@@ -183,28 +193,42 @@ class Whisper:
             suppress_tokens=self._suppressed,
             **(options or {"beam_size": jobs[0].request.options.beam_size}),
         )
-        room = min(longest // 2, longest - len(jobs[0].prompt))
-        return [_attempt(result, room) for result in results]
+        return [_attempt(result, min(longest // 2, longest - before)) for result in results]
 
     def _settled(self, job: _Job, attempt: Attempt) -> Attempt:
-        """Look again, more widely, where the decoder has missed its end; then try chance where it is unsure."""
-        while loop(attempt, job.seconds, job.language):
-            wider = self._windows.wider(job.seconds, job.window)
-            if wider is None:
-                break
-            job.window, before = wider, attempt
-            self._encode(job)
-            (attempt,) = self._generate([job])
-            if attempt.tokens == before.tokens and attempt.ended:
-                break  # two looks agree: it was said so
+        """Look again where the end was missed; try chance where the decoder is unsure; take off what is left over."""
+        attempt, agreed = self._look_again(job, attempt)
         attempts = [attempt]
         for temperature in TEMPERATURES[job.request.kind]:
-            if doubt(attempts[-1], self._text(job, attempts[-1])) is None:
+            if doubt(attempts[-1], self._text(job, attempts[-1])) is None and (
+                agreed or not self._loops(job, attempts[-1])
+            ):
                 return attempts[-1]
+            agreed = False
             attempts += self._generate(
                 [job], beam_size=1, num_hypotheses=BEST_OF, sampling_topk=0, sampling_temperature=temperature
             )
-        return max(attempts, key=lambda each: (loop(each, job.seconds, job.language) is None, each.log_probability))
+        best = max(attempts, key=lambda each: (not self._loops(job, each), each.log_probability))
+        if agreed or not self._loops(job, best):
+            return best
+        return msgspec.structs.replace(best, tokens=said_once(best.tokens))
+
+    def _look_again(self, job: _Job, attempt: Attempt) -> tuple[Attempt, bool]:
+        """Look more widely as long as the decoder misses its end; tell whether two looks have agreed."""
+        while self._loops(job, attempt):
+            wider = self._windows.wider(job.seconds, job.window)
+            last = wider == LONGEST_SECONDS
+            if wider is None or (last and job.request.kind is DecodeKind.INTERIM):
+                break  # an interim is soon replaced, and thirty seconds are dear
+            job.window, before = wider, attempt
+            self._encode(job)
+            (attempt,) = self._generate([job], last=last)
+            if attempt.tokens == before.tokens and attempt.ended:
+                return attempt, True  # people do say things twice
+        return attempt, False
+
+    def _loops(self, job: _Job, attempt: Attempt) -> bool:
+        return loop(attempt, job.seconds, job.language) is not None
 
     def _text(self, job: _Job, attempt: Attempt) -> str:
         text: str = self._tokenizer(job.language).decode(list(attempt.tokens))
@@ -243,16 +267,11 @@ class Whisper:
                 )
 
 
-def _is_sound(request: DecodeRequest) -> bool:
-    """Tell whether there is anything to hear; of nothing at all Whisper is sure that it is the word "you"."""
-    return bool(np.abs(np.frombuffer(request.audio, "<i2").astype(np.int32)).max(initial=0) > LEAST_PEAK)
-
-
 def _alike(jobs: Sequence[_Job]) -> Iterator[list[_Job]]:
     """Put together what can be generated together: of one window, one length of prompt, one way to search."""
 
-    def kind(job: _Job) -> tuple[float, int, int]:
-        return job.window, len(job.prompt), job.request.options.beam_size
+    def kind(job: _Job) -> tuple[float, int, int, int]:
+        return job.window, len(job.prompt), len(job.before), job.request.options.beam_size
 
     for _, group in groupby(sorted(jobs, key=kind), kind):
         yield list(group)
@@ -274,24 +293,5 @@ def _attempt(result: Any, room: int) -> Attempt:
     )
 
 
-def default_threads() -> int:
-    """Count the cores this process may use, up to MOST_THREADS."""
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return min(usable or 1, MOST_THREADS)
-
-
 def _ms(seconds: float) -> int:
     return round(seconds * 1000)
-
-
-def _explain(weights: Weights, settings: Models, error: Exception) -> str:
-    if "compute type" in str(error):
-        remedy = "set models.compute_type to auto, or to one that the device has"
-    elif settings.device == "cuda":
-        remedy = "set models.device to cpu, or see to the NVIDIA driver and libraries"
-    else:
-        remedy = "remove the directory to have the weights fetched anew, or name others"
-    return (
-        f"cannot load model {weights.name!r} from {weights.directory}"
-        f" (device {settings.device}, compute type {settings.compute_type}): {error}; {remedy}"
-    )

@@ -113,6 +113,17 @@ async def test_a_batch_gives_each_its_own_words(weights: Weights) -> None:
     assert isinstance(answers[-1], ModelError)
 
 
+async def test_many_hints_leave_room_for_the_text(engine: ModelProcess) -> None:
+    names = " ".join(f"Szczebrzeszyn{number}" for number in range(60))[:1000]
+    for options in (
+        DecodeOptions(hotwords=names, initial_prompt=names),
+        DecodeOptions(hotwords=names),
+        DecodeOptions(initial_prompt="The caller asked who is in the conference. " * 20),
+    ):
+        request = msgspec.structs.replace(asks(prompt("conf-onlyperson")), options=options)
+        assert (await decode(engine, request)).text.rstrip(".") == ONLY_PERSON.rstrip(".")
+
+
 async def test_a_whole_window_gives_the_same_words(weights: Weights) -> None:
     engine = ModelProcess(Models(window="full"), interim=weights, final=weights)
     await engine.start()

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import struct
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asr.quality import Attempt, Doubt, doubt, is_silence, loop, most_tokens
+from asr.quality import MOST_TOKENS, Attempt, Doubt, doubt, is_silence, is_sound, loop, most_tokens, said_once
 
 SENTENCE = tuple(range(100, 112))
 
@@ -23,7 +25,8 @@ def attempt(
         (SENTENCE, True, 0.5, "en", None),  # a few tokens are no rate
         (SENTENCE, False, 3.5, "en", Doubt.UNENDED),
         (tuple(range(24)), True, 3.5, "en", Doubt.RATE),
-        (tuple(range(24)), True, 3.5, "hi", None),  # whose tokens are parts of letters
+        (tuple(range(30)), True, 3.5, "lv", None),
+        (tuple(range(100)), True, 3.5, "hi", None),  # whose tokens are parts of letters
         ((1, 2, 3) * 4, True, 10.0, "en", Doubt.LOOP),
         ((*SENTENCE, *(1, 2) * 4), True, 10.0, "en", Doubt.LOOP),
         ((1, 2, 3) * 2, True, 10.0, "en", Doubt.LOOP),
@@ -65,8 +68,32 @@ def test_a_sentence_said_on_and_on_is_a_loop_whatever_it_is(phrase: list[int], s
     assert loop(attempt(tuple(phrase) * 4), seconds, "en") is not None
 
 
-@given(seconds=st.floats(0, 30), language=st.sampled_from(["en", "th"]))
-def test_a_decoder_is_stopped_in_time_and_not_too_soon(seconds: float, language: str) -> None:
+@pytest.mark.parametrize(("language", "fastest"), [("en", 6.0), ("lv", 9.0), ("my", 37.0)])
+@given(seconds=st.floats(0, 30))
+def test_a_decoder_is_stopped_in_time_and_not_before_the_fastest_have_finished(
+    language: str, fastest: float, seconds: float
+) -> None:
     most = most_tokens(seconds, language)
-    assert most >= 4 * seconds + 10
-    assert most <= 20 * 30 + 14
+    assert min(MOST_TOKENS, fastest * seconds + 10) <= most <= MOST_TOKENS
+    assert most_tokens(seconds, language, last=True) == MOST_TOKENS
+
+
+@pytest.mark.parametrize(
+    ("tokens", "once"),
+    [
+        ((), ()),
+        (SENTENCE, SENTENCE),
+        (SENTENCE * 3, SENTENCE),
+        ((9, *SENTENCE * 2), (9, *SENTENCE)),
+        ((1, 2) * 5, (1, 2)),
+        ((1, 1, 1), (1, 1, 1)),
+    ],
+)
+def test_what_was_said_again_and_again_is_said_once(tokens: tuple[int, ...], once: tuple[int, ...]) -> None:
+    assert said_once(tokens) == once
+
+
+@pytest.mark.parametrize(("peak", "sound"), [(0, False), (8, False), (-8, False), (9, True), (-32768, True)])
+def test_what_mu_law_could_not_carry_is_no_sound(peak: int, *, sound: bool) -> None:
+    assert is_sound(struct.pack("<3h", 0, peak, 0)) is sound
+    assert not is_sound(b"")

@@ -1,0 +1,12 @@
+"""What a decoder is told before it begins: words to expect, and what was said before. Pure."""
+
+from __future__ import annotations
+
+
+def fitted(hotwords: list[int], earlier: list[int], *, room: int) -> list[int]:
+    """Put the tokens of both together as far as there is room, which each may have half of.
+
+    Of the words to expect the first are kept, of what was said before the last.
+    """
+    kept = hotwords[: max(room // 2, room - len(earlier))]
+    return kept + earlier[max(0, len(earlier) - (room - len(kept))) :]
