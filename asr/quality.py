@@ -16,8 +16,9 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-WIDELY_SPOKEN = "de en es fr it nl pt"
-LATIN = "af ca cs cy da et eu fi gl hr hu id is la lt lv ms nn no pl ro sk sl sq sv sw tl"
+_WIDELY_SPOKEN = "de en es fr it nl pt"
+_LATIN = "af ca cs cy da et eu fi gl hr hu id is la lt lv ms nn no pl ro sk sl sq sv sw tl"
+WIDELY_SPOKEN, LATIN = frozenset(_WIDELY_SPOKEN.split()), frozenset(_LATIN.split())
 """Languages of whose words Whisper has tokens, and of whose syllables; of others a letter may take several."""
 
 TOKENS_PER_SECOND = 6.5
@@ -39,10 +40,11 @@ LEAST_PEAK = 8
 """The smallest step of mu-law (G.711), of 32,768. Speech that quiet does not come by telephone; a silent line may come
 a little louder out of the resampler, and is for the model to judge."""
 
-REPETITIONS = {2: 4}
-REPETITIONS_OF_MORE = 2
-"""So often a phrase of so many tokens, or of more, must stand at the end to be doubted. People do say things twice;
-then the second look says so, too."""
+MANY = 4
+"""So often nobody says the same; twice, people do say things, and then it takes them twice as long."""
+
+HURRIED = 0.75
+"""Of the rate above: a phrase that stands there twice in less time than it takes to say it twice is a loop."""
 
 LOG_PROBABILITY = -1.0
 COMPRESSION_RATIO = 2.4
@@ -86,12 +88,14 @@ def most_tokens(audio_seconds: float, language: str, *, last: bool = False) -> i
 
 def loop(attempt: Attempt, audio_seconds: float, language: str) -> Doubt | None:
     """Tell whether the decoder has missed its end, for which a wider window is the remedy."""
-    count = len(attempt.tokens)
+    count, most = len(attempt.tokens), _rate(language) * audio_seconds
     if not attempt.ended:
         return Doubt.UNENDED
-    if count > TOKENS_AT_LEAST and count > _rate(language) * audio_seconds:
+    if count > TOKENS_AT_LEAST and count > most:
         return Doubt.RATE
-    return Doubt.LOOP if _repeated(attempt.tokens) else None
+    if _repeated(attempt.tokens, MANY) or (count > HURRIED * most and _repeated(attempt.tokens, 2)):
+        return Doubt.LOOP
+    return None
 
 
 def doubt(attempt: Attempt, text: str) -> Doubt | None:
@@ -111,23 +115,26 @@ def is_silence(attempt: Attempt) -> bool:
 def said_once(tokens: Sequence[int]) -> tuple[int, ...]:
     """Take from the end of a text what stands there again and again, but once."""
     kept = tuple(tokens)
-    length = _repeated(kept)
+    length = _repeated(kept, 2)
     while length and kept[-2 * length :] == kept[-length:] * 2:
         kept = kept[:-length]
     return kept
 
 
 def _rate(language: str) -> float:
-    if language in WIDELY_SPOKEN.split():
+    if language in WIDELY_SPOKEN:
         return TOKENS_PER_SECOND
-    return TOKENS_PER_SECOND_LATIN if language in LATIN.split() else TOKENS_PER_SECOND_ELSEWHERE
+    return TOKENS_PER_SECOND_LATIN if language in LATIN else TOKENS_PER_SECOND_ELSEWHERE
 
 
-def _repeated(tokens: Sequence[int]) -> int:
-    """Tell how many tokens the phrase has that stands at the end again and again; 0 where none does."""
+def _repeated(tokens: Sequence[int], times: int) -> int:
+    """Tell how many tokens the phrase has that stands at the end so many times; 0 where none does.
+
+    A phrase has three tokens or more; of two it must stand there many times.
+    """
     for length in range(2, len(tokens) // 2 + 1):
-        times = REPETITIONS.get(length, REPETITIONS_OF_MORE)
-        if tuple(tokens[-length * times :]) == tuple(tokens[-length:]) * times:
+        copies = max(times, MANY) if length == 2 else times  # noqa: PLR2004  see above
+        if tuple(tokens[-length * copies :]) == tuple(tokens[-length:]) * copies:
             return length
     return 0
 

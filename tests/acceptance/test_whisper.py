@@ -128,7 +128,10 @@ async def test_a_whole_window_gives_the_same_words(weights: Weights) -> None:
     engine = ModelProcess(Models(window="full"), interim=weights, final=weights)
     await engine.start()
     try:
-        assert (await decode(engine, asks(prompt("conf-onlyperson")))).text == ONLY_PERSON
+        said = prompt("conf-onlyperson")
+        assert (await decode(engine, asks(said))).text == ONLY_PERSON
+        twice = said + bytes(600 * BYTES_PER_MS) + said
+        assert (await decode(engine, asks(twice))).text == f"{ONLY_PERSON} {ONLY_PERSON}", "people do say things twice"
     finally:
         await engine.close()
 

@@ -29,7 +29,9 @@ def attempt(
         (tuple(range(100)), True, 3.5, "hi", None),  # whose tokens are parts of letters
         ((1, 2, 3) * 4, True, 10.0, "en", Doubt.LOOP),
         ((*SENTENCE, *(1, 2) * 4), True, 10.0, "en", Doubt.LOOP),
-        ((1, 2, 3) * 2, True, 10.0, "en", Doubt.LOOP),
+        (SENTENCE * 2, True, 6.5, "en", None),  # said twice, in the time that takes
+        (SENTENCE * 2, True, 4.0, "en", Doubt.LOOP),
+        ((1, 2, 3, 4, 5) * 2, True, 1.2, "en", Doubt.LOOP),
         ((1, 2) * 3, True, 10.0, "en", None),
         ((1,) * 5, True, 10.0, "en", None),  # no, no, no, no, no
         ((*(1, 2) * 4, 3), True, 10.0, "en", None),  # it has found its way out
