@@ -6,8 +6,6 @@ import asyncio
 import os
 import signal
 import sys
-import threading
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,22 +13,19 @@ import click
 import structlog
 
 from asr.types import ModelLoadError
-from asr.weights import Weights, WeightsError, default_cache_dir, resolve
-from asr.worker import ModelProcess
+from asr.weights import WeightsError
 from gateway import __version__, log
 from gateway.cli.check_config import check_files_or_exit, settings_or_exit
 from gateway.delivery.outbox import OutboxError
+from gateway.models import start_models
 from gateway.service import Gateway
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from config.settings import Models, Settings
+    from config.settings import Settings
 
 logger = structlog.get_logger()
-
-CLOSE_SECONDS = 1.0
-"""The model process ends at once when asked; one that does not is killed."""
 
 
 @click.command()
@@ -73,7 +68,7 @@ async def _run(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, task.cancel)  # until there is something to drain
     try:
-        engine = await _load_models(settings.models)
+        engine = await start_models(settings.models, _Progress())
     except asyncio.CancelledError:
         logger.info("stopped before it was ready")
         return
@@ -85,49 +80,6 @@ async def _run(settings: Settings) -> None:
         await gateway.run()
     finally:
         await engine.close()
-
-
-async def _load_models(settings: Models) -> ModelProcess:
-    """Bring up the model process. Raises WeightsError or ModelLoadError."""
-    cache_dir = _cache_dir(settings)
-    progress = _Progress()
-
-    def find(name: str) -> Weights:
-        return resolve(name, cache_dir=cache_dir, offline=settings.offline, progress=progress)
-
-    final = await _in_daemon_thread(lambda: find(settings.final))
-    interim = final if settings.interim == settings.final else await _in_daemon_thread(lambda: find(settings.interim))
-    engine = ModelProcess(
-        settings, interim=interim, final=final, batch_size=settings.batch_size, close_seconds=CLOSE_SECONDS
-    )
-    await engine.start()
-    return engine
-
-
-async def _in_daemon_thread(work: Callable[[], Weights]) -> Weights:
-    """Run blocking work that must not hold up the end of the process, as a download in an executor would."""
-    loop = asyncio.get_running_loop()
-    done: asyncio.Future[Weights] = loop.create_future()
-
-    def tell(settle: Callable[[], None]) -> None:
-        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            loop.call_soon_threadsafe(lambda: None if done.done() else settle())
-
-    def run() -> None:
-        try:
-            found = work()
-        except Exception as error:  # noqa: BLE001  raised where it is waited for
-            failure = error
-            tell(lambda: done.set_exception(failure))
-        else:
-            tell(lambda: done.set_result(found))
-
-    threading.Thread(target=run, daemon=True).start()
-    return await done
-
-
-def _cache_dir(settings: Models) -> Path:
-    return Path(settings.cache_dir).expanduser() if settings.cache_dir else default_cache_dir(os.environ)
 
 
 class _Debounced:

@@ -9,7 +9,8 @@ from structlog.testing import capture_logs
 
 from asr.weights import Weights, WeightsError
 from config.settings import Models
-from gateway.cli.run import _cache_dir, _Debounced, _in_daemon_thread, _Progress
+from gateway.cli.run import _Debounced, _Progress
+from gateway.models import cache_dir, in_daemon_thread
 
 FOUND = Weights(name="base", directory=Path("/somewhere"), source="path")
 
@@ -23,13 +24,13 @@ def test_a_signal_that_comes_twice_within_a_second_counts_once() -> None:
 
 
 async def test_blocking_work_gives_its_result_or_its_error() -> None:
-    assert await _in_daemon_thread(lambda: FOUND) is FOUND
+    assert await in_daemon_thread(lambda: FOUND) is FOUND
 
     def fail() -> Weights:
         raise WeightsError("no weights")
 
     with pytest.raises(WeightsError, match="no weights"):
-        await _in_daemon_thread(fail)
+        await in_daemon_thread(fail)
 
 
 async def test_blocking_work_that_is_given_up_harms_nobody() -> None:
@@ -41,7 +42,7 @@ async def test_blocking_work_that_is_given_up_harms_nobody() -> None:
         done.set()
         return FOUND
 
-    task = asyncio.ensure_future(_in_daemon_thread(work))  # noqa: TID251  cancelled below
+    task = asyncio.ensure_future(in_daemon_thread(work))  # noqa: TID251  cancelled below
     while not begun.is_set():  # noqa: ASYNC110  another thread's event
         await asyncio.sleep(0)
     task.cancel()
@@ -64,7 +65,7 @@ def test_the_cache_is_where_a_setting_or_the_system_says(monkeypatch: pytest.Mon
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.delenv("CACHE_DIRECTORY", raising=False)
-    assert _cache_dir(Models(cache_dir="~/models")) == tmp_path / "models"
-    assert _cache_dir(Models()) == tmp_path / ".cache" / "linescribe"
+    assert cache_dir(Models(cache_dir="~/models")) == tmp_path / "models"
+    assert cache_dir(Models()) == tmp_path / ".cache" / "linescribe"
     monkeypatch.setenv("CACHE_DIRECTORY", "/var/cache/linescribe")
-    assert _cache_dir(Models()) == Path("/var/cache/linescribe")
+    assert cache_dir(Models()) == Path("/var/cache/linescribe")
