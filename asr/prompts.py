@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+MOST_BEFORE = 223
+"""Tokens of hotwords and earlier text; so many Whisper was trained with (openai-whisper, `decoding.py`)."""
+
 
 def fitted(hotwords: list[int], earlier: list[int], *, room: int) -> list[int]:
     """Put the tokens of both together as far as there is room, which each may have half of.

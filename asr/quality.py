@@ -16,6 +16,8 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from config.profiles import Profile
+
 _WIDELY_SPOKEN = "de en es fr it nl pt"
 _LATIN = "af ca cs cy da et eu fi gl hr hu id is la lt lv ms nn no pl ro sk sl sq sv sw tl"
 WIDELY_SPOKEN, LATIN = frozenset(_WIDELY_SPOKEN.split()), frozenset(_LATIN.split())
@@ -45,11 +47,6 @@ MANY = 4
 
 HURRIED = 0.75
 """Of the rate above: a phrase that stands there twice in less time than it takes to say it twice is a loop."""
-
-LOG_PROBABILITY = -1.0
-COMPRESSION_RATIO = 2.4
-NO_SPEECH_PROBABILITY = 0.6
-"""Those of openai-whisper (`transcribe.py`)."""
 
 
 class Doubt(StrEnum):
@@ -98,18 +95,21 @@ def loop(attempt: Attempt, audio_seconds: float, language: str) -> Doubt | None:
     return None
 
 
-def doubt(attempt: Attempt, text: str) -> Doubt | None:
+def doubt(attempt: Attempt, text: str, profile: Profile) -> Doubt | None:
     """Tell whether a text is hardly likely, for which chance may be a remedy."""
-    if is_silence(attempt):
+    if is_silence(attempt, profile):
         return None
-    if attempt.log_probability < LOG_PROBABILITY:
+    if attempt.log_probability < profile.log_prob_threshold:
         return Doubt.IMPROBABLE
-    return Doubt.COMPRESSIBLE if _compression_ratio(text) > COMPRESSION_RATIO else None
+    return Doubt.COMPRESSIBLE if _compression_ratio(text) > profile.compression_ratio_threshold else None
 
 
-def is_silence(attempt: Attempt) -> bool:
+def is_silence(attempt: Attempt, profile: Profile) -> bool:
     """Tell whether nobody spoke, as far as the model knows."""
-    return attempt.no_speech_probability > NO_SPEECH_PROBABILITY and attempt.log_probability < LOG_PROBABILITY
+    return (
+        attempt.no_speech_probability > profile.no_speech_threshold
+        and attempt.log_probability < profile.log_prob_threshold
+    )
 
 
 def said_once(tokens: Sequence[int]) -> tuple[int, ...]:

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
+# At run time too: msgspec resolves the annotations below.
+from config.profiles import Profile, Task
+
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Sequence
@@ -39,7 +42,8 @@ class DecodeKind(StrEnum):
 class DecodeOptions(msgspec.Struct, frozen=True, kw_only=True):
     """What may differ from one request to the next."""
 
-    beam_size: int = 1
+    profile: Profile = Profile()
+    task: Task = "transcribe"
     word_times: bool = False
     hotwords: str | None = None
     initial_prompt: str | None = None
@@ -61,7 +65,7 @@ class DecodeRequest(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     deadline: float | None = None
     """On the scheduler's clock: a request still waiting then fails with code `deadline`. None waits on."""
     language: str | None = None
-    """ISO 639-1; None lets the model detect it."""
+    """What is spoken, ISO 639-1; None lets the model detect it."""
     prefix_words: tuple[str, ...] = ()
     """Words already settled in this utterance, for the decoder to go on from."""
     options: DecodeOptions = DecodeOptions()

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-LOADER = "asr.whisper:Whisper"
+LOADER = "asr.transcriber:Transcriber"
 RESTART_SECONDS = (0.0, 1.0, 5.0, 15.0, 30.0)
 """The waits before the process is started anew; the last repeats, a decode that succeeds begins over."""
 

@@ -25,9 +25,10 @@ from rich.table import Table
 
 from adapters.media.track import MediaTrack
 from adapters.stream import AudioFormat, AudioFrame, Encoding
+from asr.transcriber import Transcriber
 from asr.types import DecodeKind, DecodeOptions, DecodeRequest
 from asr.weights import default_cache_dir, resolve
-from asr.whisper import Whisper
+from config.profiles import Profile
 from config.settings import Models
 from gateway.demo.score import word_errors, words
 
@@ -134,14 +135,14 @@ def _compare(
     }
 
 
-class _Counting(Whisper):
+class _Counting(Transcriber):
     """Counts how often something is encoded."""
 
     looks = 0
 
-    def _encode(self, job: Any) -> None:
-        self.looks += 1
-        super()._encode(job)
+    def _encode(self, jobs: Sequence[Any]) -> None:
+        self.looks += len(jobs)
+        super()._encode(jobs)
 
     def warm_up(self) -> None:
         super().warm_up()
@@ -166,7 +167,7 @@ def _reference(
 
 
 def _ours(
-    model: Whisper, beam: int, batch: int, clock: Callable[[], float], utterances: Sequence[Utterance]
+    model: Transcriber, beam: int, batch: int, clock: Callable[[], float], utterances: Sequence[Utterance]
 ) -> Outcome:
     """Decode all, those of about one length together, as the scheduler will."""
     requests = [_request(number, each, beam) for number, each in enumerate(utterances)]
@@ -190,7 +191,7 @@ def _request(number: int, utterance: Utterance, beam: int) -> DecodeRequest:
         audio=utterance.audio,
         origin_sample=0,
         language="en",
-        options=DecodeOptions(beam_size=beam),
+        options=DecodeOptions(profile=Profile(beam_size=beam)),
     )
 
 

@@ -36,8 +36,10 @@ def check_language(language: str) -> None:
         raise ValueError(f"Expected a language code such as en, es or de, or auto, got {language!r}{hint}")
 
 
-def check_model_language(model: str, language: str | None) -> None:
-    """Refuse a language for a model that knows English only."""
+def check_model_language(model: str, language: str | None, task: str | None = None) -> None:
+    """Refuse a language, or to translate, for a model that knows English only."""
+    if model.endswith(".en") and task == "translate":
+        raise ValueError(f"Expected task transcribe, for {model} knows English only; or a model without .en")
     if model.endswith(".en") and language not in {"en", "auto", None}:
         raise ValueError(f"Expected language en, for {model} knows no other; or a model without .en")
 

@@ -184,8 +184,14 @@ def _decode(_kind: type, given: object) -> Secret:
 
 
 _AT = re.compile(r" - at (?P<key>`key` in )?`\$(?P<path>[^`]*)`$")
-_PART = re.compile(r"\.(?P<key>[^.\[]+)|\[(?P<index>\d+)\]")
+_PART = re.compile(r"\.(?P<key>[^.\[]+)|\[(?P<index>\d+)\]|\[\.\.\.\]")
 _UNKNOWN = re.compile(r"^Object contains unknown field `(?P<key>.*)`$", re.DOTALL)
+
+
+def _part(part: re.Match[str]) -> str | int:
+    if part["index"] is not None:
+        return int(part["index"])
+    return part["key"] or "*"  # msgspec does not tell which key of a mapping
 
 
 def explain(error: msgspec.ValidationError, kind: type) -> tuple[KeyPath, str]:
@@ -193,8 +199,7 @@ def explain(error: msgspec.ValidationError, kind: type) -> tuple[KeyPath, str]:
     message = str(error)
     path: KeyPath = ()
     if at := _AT.search(message):
-        parts = _PART.finditer(at["path"])
-        path = tuple(part["key"] if part["index"] is None else int(part["index"]) for part in parts)
+        path = tuple(_part(part) for part in _PART.finditer(at["path"]))
         message = message[: at.start()]
     if unknown := _UNKNOWN.match(message):
         key = unknown["key"]

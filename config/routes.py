@@ -7,6 +7,7 @@ from typing import Annotated
 import msgspec
 
 from config.checks import check_language
+from config.profiles import Task  # noqa: TC001  msgspec resolves the annotations below
 from config.types import Count, Group, Name, Role
 
 DEFAULT_ROUTE = "default"
@@ -37,6 +38,9 @@ class Route(Group, frozen=True, kw_only=True):
     name: Name
     match: Match = Match()
     language: str | None = None
+    task: Task | None = None
+    profile: Name | None = None
+    condition_on_previous_text: bool | None = None
     hotwords: Hint | None = None
     initial_prompt: Hint | None = None
     labels: dict[Role, str] = msgspec.field(default_factory=dict)

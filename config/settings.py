@@ -23,9 +23,10 @@ from config.checks import (
 )
 
 # At run time too: msgspec resolves the annotations below.
+from config.profiles import PROFILES, REALTIME, Profile, Task
 from config.routes import DEFAULT_ROUTE, Route
 from config.secret import Secret  # noqa: TC001
-from config.types import Count, Group, Host, Name, NotNegative, Port, Positive, Role
+from config.types import Count, DeviceIndex, Group, Host, Name, NotNegative, Port, Positive, Role
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -141,10 +142,15 @@ class Models(Group, frozen=True, kw_only=True):
     interim: Annotated[str, msgspec.Meta(min_length=1)] = "base"
     final: Annotated[str, msgspec.Meta(min_length=1)] = "base"
     language: str = "en"
+    task: Task = "transcribe"
+    profile: Name = REALTIME
+    profiles: dict[Name, Profile] = msgspec.field(default_factory=dict)
+    condition_on_previous_text: bool = False
     device: Literal["auto", "cpu", "cuda"] = "cpu"
+    device_index: Annotated[tuple[DeviceIndex, ...], msgspec.Meta(min_length=1, max_length=16)] = (0,)
+    processes: Annotated[int, msgspec.Meta(ge=1, le=16)] = 1
     compute_type: Literal["auto", "int8", "int8_float16", "float16", "float32"] = "int8"
     threads: Annotated[int, msgspec.Meta(ge=0, le=256)] = 0
-    beam_size: Annotated[int, msgspec.Meta(ge=1, le=10)] = 1
     window: Literal["follow", "full"] = "follow"
     batch_size: Annotated[int, msgspec.Meta(ge=1, le=64)] = 8
     decode_limit_seconds: Positive = 120.0
@@ -155,8 +161,19 @@ class Models(Group, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         check_language(self.language)
         for model in (self.interim, self.final):
-            check_model_language(model, self.language)
+            check_model_language(model, self.language, self.task)
+        known("models.profile", [self.profile], list(self.known_profiles))
+        distinct("numbers in models.device_index", [str(index) for index in self.device_index])
+        if self.device == "cpu" and self.device_index != (0,):
+            raise ValueError(
+                "Expected device cuda or auto with device_index, for it numbers GPUs; for more of a CPU: processes"
+            )
         check_path(self.cache_dir)
+
+    @property
+    def known_profiles(self) -> dict[str, Profile]:
+        """The profiles that can be named: those that need not be written down, and the operator's."""
+        return PROFILES | self.profiles
 
 
 class Transcripts(Group, frozen=True, kw_only=True):
@@ -266,5 +283,10 @@ class Settings(Group, frozen=True, kw_only=True):
                     f"Expected route {route.name!r} to be the last, for it matches every stream:"
                     " those after it would never be taken"
                 )
+            known(
+                f"profile in route {route.name!r}",
+                [route.profile] if route.profile else [],
+                list(self.models.known_profiles),
+            )
             for model in (self.models.interim, self.models.final):
-                check_model_language(model, route.language)
+                check_model_language(model, route.language, route.task)

@@ -12,12 +12,16 @@ from gateway.tracks import CallTrack
 from gateway.transcript import Spoken
 
 if TYPE_CHECKING:
-    from asr.types import Hypothesis
+    from asr.types import DecodeOptions, Hypothesis
     from gateway.record import CallRecord, Means
+    from gateway.routes import CallSettings
 
 FOUND_LIMIT = 1000
 """What a call may find faster than it is published. One that reaches it is no telephone's, and ends; what it has
 said until then is still decoded."""
+
+SURE = 0.5
+"""A final of which the model is less confident is not what the next one goes on from: an error would be handed down."""
 
 
 class Digit(msgspec.Struct, frozen=True):
@@ -60,6 +64,8 @@ class Publisher:
         self._decoding: asyncio.Queue[_Decoding | None] = asyncio.Queue(FOUND_LIMIT)
         self._unpublished: dict[str, Spoken] = {}
         """What was said and has neither a final nor a failure yet, by utterance."""
+        self._previous: str | None = None
+        """The call's last final, if the model was sure of it."""
         self._given_up = False
 
     def put(self, found: Found) -> bool:
@@ -118,12 +124,20 @@ class Publisher:
             audio=spoken.utterance.audio,
             origin_sample=spoken.utterance.origin_sample,
             language=None if settings.language == "auto" else settings.language,
-            options=settings.decode,
+            options=self._options(settings),
         )
         future = self._means.decoder.submit(request)
         if self._given_up:
             future.cancel()
         await self._decoding.put((spoken, future))
+
+    def _options(self, settings: CallSettings) -> DecodeOptions:
+        """Let a decode go on from what was said before, where that is wanted."""
+        options = settings.decode
+        if not settings.condition_on_previous_text or self._previous is None:
+            return options
+        said = " ".join(filter(None, (options.initial_prompt, self._previous)))
+        return msgspec.structs.replace(options, initial_prompt=said)
 
     async def _publish_transcripts(self) -> None:
         while (item := await self._decoding.get()) is not None:
@@ -142,4 +156,5 @@ class Publisher:
         except ModelError as error:
             await self._record.failed(spoken, error)
         else:
+            self._previous = heard.text if (heard.confidence or 0) >= SURE else None
             await self._record.final(spoken, heard)

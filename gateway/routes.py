@@ -10,8 +10,10 @@ import msgspec
 from asr.types import DecodeOptions
 
 # At run time too: msgspec resolves the annotations below.
+from config.profiles import Profile, Task  # noqa: TC001
 from config.routes import DEFAULT_ROUTE, Hint
 from config.settings import Speech, Transcripts  # noqa: TC001
+from config.types import Name  # noqa: TC001
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -37,6 +39,9 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
 class CallOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What whoever registers a call may set for it; None is as its route has it."""
 
+    task: Task | None = None
+    profile: Name | None = None
+    condition_on_previous_text: bool | None = None
     hotwords: Hint | None = None
     initial_prompt: Hint | None = None
     words: bool | None = None
@@ -50,6 +55,12 @@ class CallSettings(msgspec.Struct, frozen=True, kw_only=True):
     language: str
     """A language code, or auto."""
     decode: DecodeOptions
+    profile: str
+    """The name of the decode profile; it stands in `decode`."""
+    profiles: dict[str, Profile]
+    """Those that can be asked for."""
+    condition_on_previous_text: bool
+    """Whether a final is decoded in the light of the one before it."""
     speech: Speech
     transcripts: Transcripts
     labels: dict[str, str]
@@ -79,11 +90,15 @@ class CallSettings(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.structs.replace(
             self,
             language=_first(language, self.language),
+            profile=_first(options.profile, self.profile),
+            condition_on_previous_text=_first(options.condition_on_previous_text, self.condition_on_previous_text),
             transcripts=transcripts,
             endpoints=_first(endpoints, self.endpoints),
             labels={} if labelled else self.labels,
             decode=msgspec.structs.replace(
                 self.decode,
+                profile=self.profiles[_first(options.profile, self.profile)],
+                task=_first(options.task, self.decode.task),
                 hotwords=_first(options.hotwords, self.decode.hotwords),
                 initial_prompt=_first(options.initial_prompt, self.decode.initial_prompt),
                 word_times=transcripts.words,
@@ -128,7 +143,12 @@ def _base(settings: Settings) -> CallSettings:
     return CallSettings(
         route=DEFAULT_ROUTE,
         language=models.language,
-        decode=DecodeOptions(beam_size=models.beam_size, word_times=transcripts.words),
+        decode=DecodeOptions(
+            profile=models.known_profiles[models.profile], task=models.task, word_times=transcripts.words
+        ),
+        profile=models.profile,
+        profiles=models.known_profiles,
+        condition_on_previous_text=models.condition_on_previous_text,
         speech=settings.speech,
         transcripts=transcripts,
         labels={},
@@ -139,7 +159,13 @@ def _base(settings: Settings) -> CallSettings:
 
 def _applied(route: Route, base: CallSettings) -> CallSettings:
     options = CallOptions(
-        hotwords=route.hotwords, initial_prompt=route.initial_prompt, words=route.words, segments=route.segments
+        task=route.task,
+        profile=route.profile,
+        condition_on_previous_text=route.condition_on_previous_text,
+        hotwords=route.hotwords,
+        initial_prompt=route.initial_prompt,
+        words=route.words,
+        segments=route.segments,
     )
     refined = base.refined(language=route.language, options=options, endpoints=route.endpoints)
     labels = {str(role): label for role, label in route.labels.items()}

@@ -32,6 +32,7 @@ class FakeEngine:
         held: bool = False,
         script: Mapping[int, ModelErrorCode] | None = None,
         text: Callable[[DecodeRequest], str] | None = None,
+        confidence: float = 0.9,
     ) -> None:
         self.script = dict(script or {})
         self.begun: list[DecodeRequest] = []
@@ -39,6 +40,7 @@ class FakeEngine:
         self.on_begin: Callable[[DecodeRequest], object] = lambda _request: None
         self._lanes = {ModelRole.FINAL: 0, ModelRole.INTERIM: 0 if shared else 1}
         self._text = text or _describe
+        self._confidence = confidence
         self._held = held
         self._decodes = 0
         self._permits = 0
@@ -62,7 +64,9 @@ class FakeEngine:
             raise ModelError(code, "told to crash")
         if code:
             return [ModelError(code, "told to fail") for _ in batch]
-        return [Hypothesis(text=self._text(request), model="fake int8", confidence=0.9) for request in batch]
+        return [
+            Hypothesis(text=self._text(request), model="fake int8", confidence=self._confidence) for request in batch
+        ]
 
     async def release(self, decodes: int = 1) -> None:
         """Let so many held decodes end, those to come included."""

@@ -105,6 +105,9 @@ def _summary(chosen: CallSettings) -> str:
     content: dict[str, Any] = {
         "route": chosen.route,
         "language": chosen.language,
+        "task": chosen.decode.task,
+        "profile": chosen.profile,
+        "condition_on_previous_text": chosen.condition_on_previous_text,
         "hotwords": chosen.decode.hotwords,
         "initial_prompt": chosen.decode.initial_prompt,
         "labels": chosen.labels,

@@ -130,7 +130,9 @@ class CallsApi:
         if asked.language is not None:
             check_language(asked.language)
         for model in (self._settings.models.interim, self._settings.models.final):
-            check_model_language(model, asked.language)
+            check_model_language(model, asked.language, asked.options.task)
+        if asked.options.profile is not None:
+            known("profile", [asked.options.profile], list(self._settings.models.known_profiles))
         distinct("names in `webhook`", endpoints)
         known("webhook", endpoints, [endpoint.name for endpoint in self._settings.delivery.endpoints])
 

@@ -21,6 +21,7 @@ from asr.types import (
 )
 from asr.weights import Weights, resolve, verify
 from asr.worker import ModelProcess
+from config.profiles import PROFILES, Profile
 from config.settings import Models
 from tests.sound import speech_blocks
 
@@ -99,7 +100,7 @@ async def test_a_batch_gives_each_its_own_words(weights: Weights) -> None:
         (asks(feature), NOT_AVAILABLE),
         (asks(person, language=None), ONLY_PERSON),
         (asks(bytes(3000 * BYTES_PER_MS)), ""),
-        (msgspec.structs.replace(asks(feature), options=DecodeOptions(beam_size=3)), NOT_AVAILABLE),
+        (msgspec.structs.replace(asks(feature), options=DecodeOptions(profile=Profile(beam_size=3))), NOT_AVAILABLE),
         (msgspec.structs.replace(asks(person), options=DecodeOptions(initial_prompt="Hello.")), ONLY_PERSON),
         (asks(person.ljust(20_000 * BYTES_PER_MS, b"\0")), ONLY_PERSON),
     ]
@@ -111,6 +112,29 @@ async def test_a_batch_gives_each_its_own_words(weights: Weights) -> None:
         await engine.close()
     assert [answer.text for answer in answers if isinstance(answer, Hypothesis)] == [text for _, text in wanted]
     assert isinstance(answers[-1], ModelError)
+
+
+@pytest.mark.parametrize("profile", PROFILES.values(), ids=PROFILES)
+async def test_every_profile_hears_the_words(engine: ModelProcess, profile: Profile) -> None:
+    request = msgspec.structs.replace(asks(prompt("conf-onlyperson")), options=DecodeOptions(profile=profile))
+    assert (await decode(engine, request)).text == ONLY_PERSON
+
+
+async def test_a_profile_says_when_nobody_spoke(engine: ModelProcess) -> None:
+    strict = Profile(no_speech_threshold=0.0, log_prob_threshold=0.0, temperatures=())
+    request = msgspec.structs.replace(asks(prompt("conf-onlyperson")), options=DecodeOptions(profile=strict))
+    assert (await decode(engine, request)).text == ""
+
+
+async def test_what_is_translated_is_english_and_keeps_its_own_language(engine: ModelProcess) -> None:
+    """Told that English is German, Whisper writes German; told to translate, it does not."""
+    german = asks(prompt("conf-onlyperson"), language="de")
+    translated = msgspec.structs.replace(german, options=DecodeOptions(task="translate", word_times=True))
+    left, right = await decode(engine, german), await decode(engine, translated)
+    assert "the only person in this conference" not in left.text
+    assert "the only person in this conference" in right.text
+    assert (left.language, right.language) == ("de", "de")
+    assert [word.text for word in right.words] == right.text.split()
 
 
 async def test_many_hints_leave_room_for_the_text(engine: ModelProcess) -> None:

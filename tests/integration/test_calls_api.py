@@ -213,6 +213,8 @@ async def test_a_model_of_english_only_is_asked_for_nothing_else(tmp_path: Path)
     async with house(tmp_path, MODELS__FINAL="tiny.en", MODELS__INTERIM="tiny.en") as home:
         status, answer = await register(home, language="de")
         assert (status, "tiny.en knows no other" in answer["error"]["message"]) == (400, True)
+        status, answer = await register(home, options={"task": "translate"})
+        assert (status, "tiny.en knows English only" in answer["error"]["message"]) == (400, True)
 
 
 @pytest.mark.parametrize(
@@ -228,6 +230,7 @@ async def test_a_model_of_english_only_is_asked_for_nothing_else(tmp_path: Path)
         (b'{"stream_id": "%s", "rol": "inbound"}', "rol: unknown key; did you mean 'role'?"),
         (b'{"stream_id": "%s", "role": "caller"}', "expected one of inbound, mixed, other, outbound"),
         (b'{"stream_id": "%s", "language": "zz"}', "language code"),
+        (b'{"stream_id": "%s", "options": {"profile": "fast"}}', "'fast'; expected one of realtime, accurate"),
         (b'{"stream_id": "%s", "webhook": "nobody"}', "'nobody'; expected one of test"),
         (b'{"stream_id": "%s", "webhook": "https://evil.example/"}', "expected one of test"),
         (b'{"stream_id": "%s", "parameters": {"a": 1}}', "`str`"),

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asr.quality import MOST_TOKENS, Attempt, Doubt, doubt, is_silence, is_sound, loop, most_tokens, said_once
+from config.profiles import Profile
 
 SENTENCE = tuple(range(100, 112))
 
@@ -56,13 +57,13 @@ def test_a_missed_end_is_seen(
 def test_what_is_hardly_likely_is_seen(
     log_probability: float, no_speech: float, text: str, expected: Doubt | None
 ) -> None:
-    assert doubt(attempt(log_probability=log_probability, no_speech=no_speech), text) is expected
+    assert doubt(attempt(log_probability=log_probability, no_speech=no_speech), text, Profile()) is expected
 
 
 def test_silence_is_what_the_model_thinks_is_none_and_cannot_make_words_of() -> None:
-    assert is_silence(attempt(log_probability=-1.5, no_speech=0.7))
-    assert not is_silence(attempt(log_probability=-0.5, no_speech=0.7))
-    assert not is_silence(attempt(log_probability=-1.5, no_speech=0.5))
+    assert is_silence(attempt(log_probability=-1.5, no_speech=0.7), Profile())
+    assert not is_silence(attempt(log_probability=-0.5, no_speech=0.7), Profile())
+    assert not is_silence(attempt(log_probability=-1.5, no_speech=0.5), Profile())
 
 
 @given(phrase=st.lists(st.integers(1, 50_000), min_size=2, max_size=12, unique=True), seconds=st.floats(0.1, 30))

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config.load import load
+from config.profiles import PROFILES
 from config.routes import DEFAULT_ROUTE, Match, Route
 from config.settings import Settings
 from gateway.routes import CallOptions, Facts, Routes
@@ -71,7 +72,8 @@ def test_a_route_changes_what_it_names_and_nothing_else() -> None:
     settings = load(
         None,
         {
-            "LINESCRIBE_MODELS__BEAM_SIZE": "3",
+            "LINESCRIBE_MODELS__PROFILES": "{mine: {beam_size: 3}}",
+            "LINESCRIBE_MODELS__PROFILE": "mine",
             "LINESCRIBE_TRANSCRIPTS__SEGMENTS": "true",
             "LINESCRIBE_SPEECH__HANGOVER_MS": "650",
             "LINESCRIBE_ROUTES": "[{name: it, hotwords: Linescribe, words: true, labels: {inbound: customer}}]",
@@ -82,7 +84,7 @@ def test_a_route_changes_what_it_names_and_nothing_else() -> None:
     assert changed.route == "it"
     assert changed.language == base.language == "en"
     assert (changed.decode.hotwords, changed.decode.initial_prompt) == ("Linescribe", None)
-    assert (changed.decode.beam_size, changed.decode.word_times) == (3, True)
+    assert (changed.profile, changed.decode.profile.beam_size, changed.decode.word_times) == ("mine", 3, True)
     assert (changed.transcripts.words, changed.transcripts.segments) == (True, True)
     assert changed.speech.hangover_ms == 650
     assert changed.labels == {"inbound": "customer"}
@@ -90,14 +92,26 @@ def test_a_route_changes_what_it_names_and_nothing_else() -> None:
 
 
 def test_what_was_registered_goes_before_the_route() -> None:
-    route = Route(name="it", language="de", hotwords="one", words=True, segments=True)
+    route = Route(name="it", language="de", profile="accurate", hotwords="one", words=True, segments=True)
     chosen = routes(route).choose(FACTS)
-    refined = chosen.refined(
-        language="fr", options=CallOptions(initial_prompt="Bonjour.", words=False), endpoints=("crm",)
+    assert (chosen.profile, chosen.decode.profile) == ("accurate", PROFILES["accurate"])
+    options = CallOptions(
+        initial_prompt="Bonjour.",
+        words=False,
+        profile="realtime",
+        task="translate",
+        condition_on_previous_text=True,
     )
+    refined = chosen.refined(language="fr", options=options, endpoints=("crm",))
     assert (refined.language, refined.decode.hotwords, refined.decode.initial_prompt) == ("fr", "one", "Bonjour.")
     assert (refined.transcripts.words, refined.decode.word_times, refined.transcripts.segments) == (False, False, True)
     assert refined.endpoints == ("crm",)
+    assert (refined.profile, refined.decode.profile, refined.decode.task) == (
+        "realtime",
+        PROFILES["realtime"],
+        "translate",
+    )
+    assert refined.condition_on_previous_text
     assert chosen.refined(language=None, options=CallOptions(), endpoints=None) == chosen
 
 

@@ -26,7 +26,7 @@ from adapters.stream import (
 )
 from asr.scheduler import Scheduler
 from asr.types import DecodeRequest, ModelErrorCode
-from config.settings import Calls, Settings
+from config.settings import Calls, Models, Settings
 from gateway.publishing import FOUND_LIMIT
 from gateway.record import Means
 from gateway.routes import Facts, Routes
@@ -76,6 +76,7 @@ class World:
         *,
         tracks: tuple[Track, ...] = (INBOUND,),
         calls: Calls = Calls(linger_seconds=1.0, finish_seconds=0.2),  # noqa: B008  frozen
+        models: Models = Models(),  # noqa: B008  frozen
     ) -> None:
         self.now = 50.0
         self.engine = engine or FakeEngine()
@@ -85,7 +86,7 @@ class World:
         self.closed = False
         self.broken = False
         self.scheduler = Scheduler(self.engine, clock=lambda: self.now, waiting_audio_seconds=600)
-        settings = Settings(calls=calls)
+        settings = Settings(calls=calls, models=models)
         means = Means(
             settings=settings,
             decoder=self.scheduler,
@@ -163,6 +164,35 @@ async def test_a_call_from_beginning_to_end() -> None:
     assert events[2]["start_time"].startswith("2023-11-14T22:14:10")
     assert events[2]["utterance_id"] == "call_inbound_1"
     assert events[-1]["duration_ms"] == pytest.approx(len(SPEECH) / 16 + 1000, abs=20)
+
+
+@pytest.mark.parametrize(
+    ("condition", "confidence", "told"),
+    [
+        (True, 0.9, ["Hello.", "Hello. One thing."]),
+        (True, 0.3, ["Hello.", "Hello."]),
+        (False, 0.9, ["Hello.", "Hello."]),
+    ],
+)
+async def test_a_final_that_the_model_was_sure_of_is_what_the_next_goes_on_from(
+    condition: bool, confidence: float, told: list[str]
+) -> None:
+    engine = FakeEngine(text=lambda _: "One thing.", confidence=confidence)
+    world = World(engine, models=Models(condition_on_previous_text=condition))
+    for track in world.stream.tracks.values():
+        options = msgspec.structs.replace(track.settings.decode, initial_prompt="Hello.")
+        track.settings = msgspec.structs.replace(track.settings, decode=options)
+    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+        running = group.create_task(world.run())
+        for number in (1, 2):
+            world.say(SPEECH)
+            world.wait(1.0)
+            while len(of(world.events, "transcript.final")) < number:  # noqa: ASYNC110  the store is a list
+                await asyncio.sleep(0)
+        world.stream.handle(StreamEnded(StreamEnd.HANGUP), world.now)
+        world.wait(1.1)
+        await running
+    assert [request.options.initial_prompt for request in engine.begun] == told
 
 
 async def test_the_delay_is_told_from_the_arrival_of_the_last_speech() -> None:

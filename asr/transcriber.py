@@ -1,0 +1,214 @@
+"""A loaded model and the art of using it: windows that follow the audio, batches, second looks, chance, silence.
+
+What the model itself does is `asr/whisper.py`'s. Runs in the model process.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+
+from asr.prompts import MOST_BEFORE, fitted
+from asr.quality import Attempt, doubt, is_silence, is_sound, loop, most_tokens, said_once
+from asr.types import SAMPLE_RATE_HZ, DecodeKind, DecodeRequest, Hypothesis, Segment
+from asr.whisper import PROMPT_AND_TEXT, Prompt, Search, Whisper
+from asr.windows import LONGEST_SECONDS, Windows, frames
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
+
+    from asr.types import Word
+    from asr.weights import Weights
+    from config.settings import Models
+
+ENGLISH = "en"
+"""All that models without other languages know, and all that the others translate into."""
+
+
+class _Job(msgspec.Struct, kw_only=True, eq=False):
+    """One request on its way."""
+
+    request: DecodeRequest
+    features: Any
+    """Log-mel, float32, (bins, frames)."""
+    seconds: float
+    window: float
+    language: str | None
+    """What is spoken; None until it is known."""
+    language_probability: float | None = None
+    prompt: Prompt = Prompt(tokens=[], before=0)
+    encoded: Any = None
+    """What the encoder made of the window: (1, positions, width)."""
+
+    @property
+    def written(self) -> str:
+        """The language of the text."""
+        return ENGLISH if self.request.options.task == "translate" else self.language or ""
+
+
+class Transcriber:
+    """One loaded model. Not for two threads at a time. Raises ModelLoadError when it cannot be loaded."""
+
+    def __init__(self, weights: Weights, settings: Models) -> None:
+        self._whisper = Whisper(weights, settings)
+        self.device = self._whisper.device
+        self.compute_type = self._whisper.compute_type
+        self.name = f"{weights.name} {self.compute_type}"
+        self._windows = Windows.of(weights.name, full=settings.window == "full")
+
+    def warm_up(self) -> None:
+        """Decode a second of faint noise: the first decode is slower than all others."""
+        noise = np.random.default_rng(0).normal(0, 30, SAMPLE_RATE_HZ).astype("<i2")
+        request = DecodeRequest(
+            request_id="warm-up",
+            stream_key="",
+            group_key="",
+            kind=DecodeKind.INTERIM,
+            audio=noise.tobytes(),
+            origin_sample=0,
+            language="en",
+        )
+        self.decode([request])
+
+    def decode(self, requests: Sequence[DecodeRequest]) -> list[Hypothesis]:
+        """Decode utterances, those of about one length together; the answers stand in the order of the requests.
+
+        Raises whatever the model raises, as for a language it does not know; then none has an answer.
+        """
+        jobs = [self._job(request) for request in requests if is_sound(request.audio)]
+        for group in _grouped(jobs, lambda job: job.window):
+            self._encode(group)
+        for job in jobs:
+            self._introduce(job)
+        answers: dict[int, Hypothesis] = {}
+        for group in _grouped(jobs, _kind):
+            for job, attempt in zip(group, self._generate(group, _search(group[0].request)), strict=True):
+                answers[id(job.request)] = self._answer(job, self._settled(job, attempt))
+        silence = Hypothesis(text="", model=self.name)
+        return [answers.get(id(request), silence) for request in requests]
+
+    def _job(self, request: DecodeRequest) -> _Job:
+        seconds = len(request.audio) / 2 / SAMPLE_RATE_HZ
+        return _Job(
+            request=request,
+            features=self._whisper.features(request.audio),
+            seconds=seconds,
+            window=self._windows.first(seconds),
+            language=request.language if self._whisper.multilingual else ENGLISH,
+        )
+
+    def _encode(self, jobs: Sequence[_Job]) -> None:
+        """Let the encoder look through the window of jobs that have the same."""
+        encoded = self._whisper.encode([job.features for job in jobs], frames(jobs[0].window))
+        for job, each in zip(jobs, encoded, strict=True):
+            job.encoded = each
+
+    def _introduce(self, job: _Job) -> None:
+        """Say in which language and after which words the text begins."""
+        if job.language is None:
+            job.language, job.language_probability = self._whisper.detect_language(job.encoded)
+        options, prefix = job.request.options, job.request.prefix_words
+        tokenizer = self._whisper.tokenizer(job.language, options.task)
+        words = tokenizer.encode(" " + " ".join(prefix))[:MOST_BEFORE] if prefix else []
+        task = [*tokenizer.sot_sequence, tokenizer.no_timestamps]
+        most = most_tokens(job.seconds, job.written)
+        before = fitted(
+            tokenizer.encode(" " + options.hotwords.strip()) if options.hotwords else [],
+            tokenizer.encode(" " + options.initial_prompt.strip()) if options.initial_prompt else [],
+            room=min(MOST_BEFORE, PROMPT_AND_TEXT - most - len(task) - 1),
+        )
+        hints = [tokenizer.sot_prev, *before] if before else []
+        job.prompt = Prompt(tokens=[*hints, *task, *words], before=len(hints) + len(task))
+
+    def _generate(self, jobs: Sequence[_Job], search: Search, *, last: bool = False) -> list[Attempt]:
+        """Let the decoder write, for jobs of one kind."""
+        most = max(most_tokens(job.seconds, job.written, last=last) for job in jobs)
+        encoded, prompts = [job.encoded for job in jobs], [job.prompt for job in jobs]
+        return self._whisper.generate(encoded, prompts, most=most, search=search)
+
+    def _settled(self, job: _Job, attempt: Attempt) -> Attempt:
+        """Look again where the end was missed; try chance where the decoder is unsure; take off what is left over."""
+        attempt, agreed = self._look_again(job, attempt)
+        attempts = [attempt]
+        for chance in _chances(job.request):
+            if not self._is_doubtful(job, attempts[-1]) and (agreed or not self._loops(job, attempts[-1])):
+                return attempts[-1]
+            agreed = False
+            attempts += self._generate([job], chance)
+        best = max(attempts, key=lambda each: (not self._loops(job, each), each.log_probability))
+        if agreed or not self._loops(job, best):
+            return best
+        return msgspec.structs.replace(best, tokens=said_once(best.tokens))
+
+    def _look_again(self, job: _Job, attempt: Attempt) -> tuple[Attempt, bool]:
+        """Look more widely as long as the decoder misses its end; tell whether two looks have agreed."""
+        while self._loops(job, attempt):
+            wider = self._windows.wider(job.seconds, job.window)
+            last = wider == LONGEST_SECONDS
+            if wider is None or (last and job.request.kind is DecodeKind.INTERIM):
+                break  # an interim is soon replaced, and thirty seconds are dear
+            job.window, before = wider, attempt
+            self._encode([job])
+            (attempt,) = self._generate([job], _search(job.request), last=last)
+            if attempt.tokens == before.tokens and attempt.ended:
+                return attempt, True  # people do say things twice
+        return attempt, False
+
+    def _loops(self, job: _Job, attempt: Attempt) -> bool:
+        return loop(attempt, job.seconds, job.written) is not None
+
+    def _is_doubtful(self, job: _Job, attempt: Attempt) -> bool:
+        return doubt(attempt, self._text(job, attempt), job.request.options.profile) is not None
+
+    def _text(self, job: _Job, attempt: Attempt) -> str:
+        text: str = self._whisper.tokenizer(job.language).decode(list(attempt.tokens))
+        return text.strip()
+
+    def _answer(self, job: _Job, attempt: Attempt) -> Hypothesis:
+        text = "" if is_silence(attempt, job.request.options.profile) else self._text(job, attempt)
+        nothing = Hypothesis(
+            text="", model=self.name, language=job.language, language_probability=job.language_probability
+        )
+        if not text:
+            return nothing
+        return msgspec.structs.replace(
+            nothing,
+            text=text,
+            confidence=math.exp(attempt.log_probability),
+            no_speech_probability=attempt.no_speech_probability,
+            segments=(Segment(text=text, start_ms=0, end_ms=round(job.seconds * 1000)),),
+            words=tuple(self._words(job, attempt)) if job.request.options.word_times else (),
+        )
+
+    def _words(self, job: _Job, attempt: Attempt) -> Iterator[Word]:
+        tokenizer = self._whisper.tokenizer(job.language, job.request.options.task)
+        heard = min(job.features.shape[1], frames(job.window))
+        return self._whisper.words(job.encoded, attempt.tokens, tokenizer, heard)
+
+
+def _grouped(jobs: Sequence[_Job], key: Callable[[_Job], Hashable]) -> Collection[list[_Job]]:
+    groups: dict[Hashable, list[_Job]] = {}
+    for job in jobs:
+        groups.setdefault(key(job), []).append(job)
+    return groups.values()
+
+
+def _kind(job: _Job) -> Hashable:
+    """Tell what jobs must have in common to be generated together."""
+    return job.window, len(job.prompt.tokens), job.prompt.before, _search(job.request)
+
+
+def _search(request: DecodeRequest) -> Search:
+    profile = request.options.profile
+    return Search(beam_size=profile.beam_size, patience=profile.patience, length_penalty=profile.length_penalty)
+
+
+def _chances(request: DecodeRequest) -> Iterator[Search]:
+    """Give the ways in which a final is tried again where it is hardly likely; an interim is soon replaced."""
+    if request.kind is DecodeKind.FINAL:
+        profile = request.options.profile
+        for temperature in profile.temperatures:
+            yield Search(temperature=temperature, best_of=profile.best_of, length_penalty=profile.length_penalty)
