@@ -13,18 +13,31 @@ MOST_THREADS = 4
 """More help one decode little and take from the others."""
 
 
-def default_threads() -> int:
-    """Count the cores this process may use, up to MOST_THREADS."""
+def default_threads(processes: int) -> int:
+    """Count the cores that each of so many processes may use, up to MOST_THREADS."""
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return min(usable or 1, MOST_THREADS)
+    return max(1, min((usable or 1) // processes, MOST_THREADS))
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Tell whether there was no room, in the words of CUDA, cuBLAS and C++."""
+    told = str(error).lower()
+    return isinstance(error, MemoryError) or "out of memory" in told or "alloc_failed" in told
 
 
 def explained(weights: Weights, settings: Models, error: Exception) -> str:
     """Say why a model cannot be loaded, and what to do."""
     if "compute type" in str(error):
         remedy = "set models.compute_type to auto, or to one that the device has"
+    elif is_out_of_memory(error):
+        remedy = (
+            "choose a smaller model or a smaller models.compute_type such as int8_float16, or make room on the device"
+        )
     elif settings.device == "cuda":
-        remedy = "set models.device to cpu, or see to the NVIDIA driver and libraries"
+        remedy = (
+            "see to the NVIDIA driver, to models.device_index, and to cuBLAS 12 (pip install 'linescribe[gpu]'),"
+            " or set models.device to cpu"
+        )
     else:
         remedy = "remove the directory to have the weights fetched anew, or name others"
     return (

@@ -1,4 +1,7 @@
-"""Runs the policy: requests wait here, lanes take them to the engine, and every future comes to an end."""
+"""Runs the policy: requests wait here, lanes take them to the engine, and every future comes to an end.
+
+The lanes are `asr/crew.py`'s; here is what waits, what runs, and what becomes of it.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,9 @@ from typing import TYPE_CHECKING
 import msgspec
 import structlog
 
+from asr.crew import Crew
 from asr.policy import Waiting, choose, make_room
-from asr.types import DecodeKind, Hypothesis, ModelError, ModelErrorCode, ModelRole
+from asr.types import DecodeKind, Hypothesis, ModelError, ModelErrorCode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -33,13 +37,10 @@ class Scheduler:
         *,
         clock: Callable[[], float],
         waiting_audio_seconds: float,
-        batch_size: int = 1,
     ) -> None:
-        self._engine = engine
+        self._crew = Crew(engine, self._work)
         self._clock = clock
         self._limit_ms = waiting_audio_seconds * 1000
-        self._batch_size = batch_size
-        self._wake = {engine.lane(role): asyncio.Event() for role in ModelRole}
         self._orders = count()
         self._waiting: dict[str, _Job] = {}
         self._interims: dict[str, _Job] = {}
@@ -47,6 +48,7 @@ class Scheduler:
         self._running: dict[str, _Job] = {}
         self._waiting_ms = 0
         self._served: dict[str, float] = {}
+        self._group: asyncio.TaskGroup | None = None
         self._closed = False
 
     @property
@@ -96,14 +98,25 @@ class Scheduler:
     async def run(self) -> None:
         """Own the lanes until `close`, and what is being decoded then. Cancelled, it closes at once."""
         try:
-            async with asyncio.TaskGroup() as lanes:
-                for lane in self._wake:
-                    lanes.create_task(self._serve(lane), name=f"decode lane {lane}")
+            async with asyncio.TaskGroup() as group:
+                self._group = group
+                self._crew.start(group)
         finally:
+            self._group = None
             self.close()
             for job in self._running.values():
                 job.fail(ModelErrorCode.CLOSED)
             self._running.clear()
+
+    async def swap(self, engine: Engine) -> None:
+        """Let another engine decode from here on; return when the one before has nothing left to do.
+
+        What waits is decoded by the new one, and so is what the old one loses with its process.
+        """
+        left, self._crew = self._crew, Crew(engine, self._work)
+        if self._group and not self._closed:
+            self._crew.start(self._group)
+        await left.leave()
 
     def close(self) -> None:
         """Fail what waits, take nothing more, and let `run` return after what is being decoded."""
@@ -111,8 +124,7 @@ class Scheduler:
         for job in list(self._waiting.values()):
             self._leave(job)
             job.fail(ModelErrorCode.CLOSED)
-        for wake in self._wake.values():
-            wake.set()
+        self._crew.dismiss()
 
     def _admit(self, job: _Job) -> None:
         if self._waiting_ms + job.request.audio_ms > self._limit_ms:
@@ -136,7 +148,7 @@ class Scheduler:
         if request.kind is DecodeKind.INTERIM:
             self._interims[request.stream_key] = job
         self._set_alarm(job)
-        self._wake[self._engine.lane(request.kind.role)].set()
+        self._crew.wake(request.kind.role)
 
     def _leave(self, job: _Job) -> None:
         """Take a job from those that wait, if it is one of them."""
@@ -171,24 +183,23 @@ class Scheduler:
         else:  # the loop's clock runs a little ahead of ours
             self._set_alarm(job)
 
-    async def _serve(self, lane: int) -> None:
-        wake = self._wake[lane]
-        while not self._closed:
-            wake.clear()
-            if batch := self._take(lane):
-                answers = await self._ask(lane, [job.request for job in batch])
-                for job, answer in zip(batch, answers, strict=True):
-                    self._settle(job, answer)
-            else:
-                await wake.wait()
+    async def _work(self, engine: Engine, lane: int) -> bool:
+        """Let a lane decode what is next; False when nothing waits for it."""
+        batch = self._take(engine, lane)
+        if not batch:
+            return False
+        answers = await self._ask(engine, lane, [job.request for job in batch])
+        for job, answer in zip(batch, answers, strict=True):
+            self._settle(job, answer)
+        return True
 
-    def _take(self, lane: int) -> list[_Job]:
+    def _take(self, engine: Engine, lane: int) -> list[_Job]:
         waiting = [
             job.entry
             for job in self._waiting.values()
-            if self._engine.lane(job.request.kind.role) == lane and not job.future.done()
+            if lane in engine.lanes(job.request.kind.role) and not job.future.done()
         ]
-        choice = choose(waiting, self._clock(), served=self._served, batch_size=self._batch_size)
+        choice = choose(waiting, self._clock(), served=self._served, batch_size=engine.largest_batch(lane))
         for entry in choice.late:
             job = self._waiting[entry.request.request_id]
             self._leave(job)
@@ -199,10 +210,10 @@ class Scheduler:
             self._running[job.request.request_id] = job
         return batch
 
-    async def _ask(self, lane: int, requests: Sequence[DecodeRequest]) -> list[Hypothesis | ModelError]:
+    async def _ask(self, engine: Engine, lane: int, requests: Sequence[DecodeRequest]) -> list[Hypothesis | ModelError]:
         """Let the engine decode; whatever it raises becomes an answer."""
         try:
-            answers = await self._engine.decode(lane, requests)
+            answers = await engine.decode(lane, requests)
         except ModelError as error:
             return [error] * len(requests)
         except Exception as error:  # the engine's fault, ours: the batch has its answer, and the lane goes on

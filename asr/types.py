@@ -140,10 +140,18 @@ class ModelErrorCode(StrEnum):
 
 
 class Engine(Protocol):
-    """Whatever decodes: the model process, or a stand-in in a test."""
+    """Whatever decodes: model processes, or a stand-in in a test."""
 
-    def lane(self, role: ModelRole) -> int:
-        """Tell which lane serves a role. Roles that share one loaded model share a lane."""
+    def lanes(self, role: ModelRole) -> Sequence[int]:
+        """Tell which lanes serve a role. Roles that share one loaded model share its lane."""
+        ...
+
+    def largest_batch(self, lane: int) -> int:
+        """Tell how many requests a lane can decode together."""
+        ...
+
+    async def ready(self, lane: int) -> None:
+        """Wait until a lane can decode at once, or never will again."""
         ...
 
     async def decode(self, lane: int, batch: Sequence[DecodeRequest]) -> list[Hypothesis | ModelError]:

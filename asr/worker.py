@@ -16,7 +16,19 @@ import structlog
 
 from asr.types import DecodeRequest, Hypothesis, ModelError, ModelErrorCode, ModelLoadError, ModelRole
 from asr.worker_link import CONTEXT, Child
-from asr.worker_process import PLACE_BYTES, Answer, Answers, Batch, Loaded, LoadFailed, Loading, Plan, Report
+from asr.worker_process import (
+    NO_MEMORY,
+    PLACE_BYTES,
+    Answer,
+    Answers,
+    Batch,
+    Loaded,
+    LoadFailed,
+    Loading,
+    Plan,
+    Report,
+    Shrunk,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -61,11 +73,11 @@ class ModelProcess:
         final: Weights,
         *,
         loader: str = LOADER,
-        batch_size: int = 1,
         restart_seconds: Sequence[float] = RESTART_SECONDS,
         close_seconds: float = 5.0,
     ) -> None:
         shared = interim.directory == final.directory
+        batch_size = settings.batch_size
         self._lanes = [_Lane(final, (ModelRole.FINAL, ModelRole.INTERIM) if shared else (ModelRole.FINAL,), batch_size)]
         if not shared:
             self._lanes.append(_Lane(interim, (ModelRole.INTERIM,), batch_size))
@@ -96,9 +108,17 @@ class ModelProcess:
         """What is loaded, final first; empty before `start`."""
         return tuple(lane.model for lane in self._lanes if lane.model)
 
-    def lane(self, role: ModelRole) -> int:
-        """Tell which lane serves a role."""
-        return next(index for index, lane in enumerate(self._lanes) if role in lane.roles)
+    def lanes(self, role: ModelRole) -> tuple[int, ...]:
+        """Tell which lane serves a role: the one."""
+        return tuple(index for index, lane in enumerate(self._lanes) if role in lane.roles)
+
+    def largest_batch(self, lane: int) -> int:
+        """Tell how many requests a lane can decode together: fewer, once there was no memory for more."""
+        return self._lanes[lane].largest_batch
+
+    async def ready(self, lane: int) -> None:  # noqa: ARG002  the models of a process are loaded together
+        """Wait until the models are loaded, or nothing more is to be waited for."""
+        await self._up.wait()
 
     async def start(self, on_progress: Callable[[str], None] = _ignore) -> None:
         """Load and warm up; `on_progress` hears the name of each model as its turn comes.
@@ -183,6 +203,8 @@ class ModelProcess:
                 self._loaded(report)
             case LoadFailed(message):
                 self._load_failed(message)
+            case Shrunk(lane=lane, largest_batch=largest_batch):
+                self._shrunk(lane, largest_batch)
             case _:
                 assert_never(report)
 
@@ -200,6 +222,12 @@ class ModelProcess:
             self._up.set()
             if self._started and not self._started.done():
                 self._started.set_result(None)
+
+    def _shrunk(self, number: int, largest_batch: int) -> None:
+        lane = self._lanes[number]
+        if largest_batch < lane.largest_batch:
+            lane.largest_batch = largest_batch
+            log.warning("model_process.no_memory", pid=self.pid, model=lane.weights.name, largest_batch=largest_batch)
 
     def _load_failed(self, message: str) -> None:
         if self._started and not self._started.done():
@@ -222,8 +250,11 @@ class ModelProcess:
         return self._reaping
 
     def _reaped(self, reaping: asyncio.Future[int | None]) -> None:
-        if not self._closed:
-            self._try_again(f"the model process died, exit code {reaping.result()}")
+        if self._closed:
+            return
+        exit_code = reaping.result()
+        why = "it had no memory for an utterance" if exit_code == NO_MEMORY else f"exit code {exit_code}"
+        self._try_again(f"the model process died, {why}")
 
     def _try_again(self, reason: str) -> None:
         if self._started and not self._started.done():
@@ -251,6 +282,7 @@ class _Lane:
         self.roles = roles
         self.model: LoadedModel | None = None
         self.free = asyncio.Lock()
+        self.largest_batch = batch_size
         self.slot = CONTEXT.RawArray("B", batch_size * PLACE_BYTES)
 
     def write(self, requests: Sequence[DecodeRequest]) -> None:

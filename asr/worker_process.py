@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
+from asr.loading import is_out_of_memory
+
 # These, too, are needed at run time: msgspec resolves the annotations below.
 from asr.types import BYTES_PER_MS, DecodeRequest, Hypothesis, ModelLoadError
 from asr.weights import Weights  # noqa: TC001
@@ -31,6 +33,8 @@ PLACE_BYTES = LONGEST_DECODE_MS * BYTES_PER_MS
 """The room of one request in its lane's shared memory; a batch lies in consecutive places."""
 
 ERROR_CHARACTERS = 200
+NO_MEMORY = 12
+"""The exit status of a process that had no memory for a single utterance (errno's ENOMEM)."""
 
 
 class Model(Protocol):
@@ -103,7 +107,14 @@ class Answers(msgspec.Struct, frozen=True, tag=True):
     answers: tuple[Answer, ...]
 
 
-Report = Loading | Loaded | LoadFailed | Answers
+class Shrunk(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    """There was no memory for a larger batch."""
+
+    lane: int
+    largest_batch: int
+
+
+Report = Loading | Loaded | LoadFailed | Answers | Shrunk
 
 
 def encode(message: Plan | Batch | Report) -> bytes:
@@ -183,7 +194,7 @@ def _load(plan: Plan, inboxes: Sequence[_Inbox], post: _Post) -> None:
             post.send(Loading(weights.name))
             model: Model = loader(weights, plan.settings)
             model.warm_up()
-            _start(_serve, model, inboxes[lane], post)
+            _start(_serve, lane, model, inboxes[lane], post)
             post.send(Loaded(lane=lane, name=model.name, compute_type=model.compute_type, device=model.device))
     except ModelLoadError as error:
         post.send(LoadFailed(str(error)))
@@ -191,23 +202,34 @@ def _load(plan: Plan, inboxes: Sequence[_Inbox], post: _Post) -> None:
         post.send(LoadFailed(_describe(error)))
 
 
-def _serve(model: Model, inbox: _Inbox, post: _Post) -> None:
+def _serve(lane: int, model: Model, inbox: _Inbox, post: _Post) -> None:
+    def shrink(requests: int) -> None:
+        """Remember that so many were too many; a single one has all the memory there is, in a new process."""
+        if requests == 1:
+            os._exit(NO_MEMORY)
+        post.send(Shrunk(lane=lane, largest_batch=requests // 2))
+
     while True:
         number, requests = inbox.get()
-        post.send(Answers(number, tuple(_answers(model, requests))))
+        post.send(Answers(number, tuple(answers(model, requests, shrink))))
 
 
-def _answers(model: Model, requests: Sequence[DecodeRequest]) -> Iterator[Answer]:
-    """Decode a batch; one that fails is decoded in halves, so that a bad request takes nobody else with it."""
+def answers(model: Model, requests: Sequence[DecodeRequest], shrink: Callable[[int], None]) -> Iterator[Answer]:
+    """Decode a batch; one that fails is decoded in halves, so that a bad request takes nobody else with it.
+
+    `shrink` hears how many requests there was no memory for.
+    """
     try:
         hypotheses = model.decode(requests)
     except Exception as error:  # noqa: BLE001  whatever the model raises is the answer
+        if is_out_of_memory(error):
+            shrink(len(requests))
         if len(requests) == 1:
             yield Answer(error=_describe(error))
             return
         middle = len(requests) // 2
-        yield from _answers(model, requests[:middle])
-        yield from _answers(model, requests[middle:])
+        yield from answers(model, requests[:middle], shrink)
+        yield from answers(model, requests[middle:], shrink)
     else:
         for hypothesis in hypotheses:
             yield Answer(hypothesis=hypothesis)

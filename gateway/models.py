@@ -9,8 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from asr.pool import ModelPool
 from asr.weights import Weights, default_cache_dir, resolve
-from asr.worker import ModelProcess
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,7 +35,7 @@ async def find_weights(name: str, settings: Models, progress: Progress) -> Weigh
 
 async def start_models(
     settings: Models, progress: Progress, on_loading: Callable[[str], None] = lambda _name: None
-) -> ModelProcess:
+) -> ModelPool:
     """Bring up the models that the settings name, warm; who gets them closes them.
 
     `progress` hears of transfers, `on_loading` the name of each model that is about to be loaded.
@@ -43,9 +43,7 @@ async def start_models(
     """
     final = await find_weights(settings.final, settings, progress)
     interim = final if settings.interim == settings.final else await find_weights(settings.interim, settings, progress)
-    engine = ModelProcess(
-        settings, interim=interim, final=final, batch_size=settings.batch_size, close_seconds=CLOSE_SECONDS
-    )
+    engine = ModelPool.of(settings, interim, final, close_seconds=CLOSE_SECONDS)
     await engine.start(on_loading)
     return engine
 

@@ -78,10 +78,7 @@ class Gateway:
         self._settings = settings
         self._probe = probe
         self._outbox = Outbox(state_directory(settings), clock=wall, probe=probe)
-        models = settings.models
-        self._scheduler = Scheduler(
-            engine, clock=clock, waiting_audio_seconds=models.waiting_audio_seconds, batch_size=models.batch_size
-        )
+        self._scheduler = Scheduler(engine, clock=clock, waiting_audio_seconds=settings.models.waiting_audio_seconds)
         means = Means(settings=settings, decoder=self._scheduler, publish=self._publish, clock=clock, wall=wall)
         self._registry = Registry(means, Routes(settings), os.urandom)
         self._tls: ServerTls | None = None
@@ -103,6 +100,11 @@ class Gateway:
                 calls=self._registry.calls,
                 at_most_seconds=seconds,
             )
+
+    async def swap_models(self, engine: Engine) -> None:
+        """Let another engine decode from here on, under calls in progress; return when the one before may be closed."""
+        await self._scheduler.swap(engine)
+        log.info("models swapped")
 
     async def run(self, on_ready: Callable[[Ready], None] = lambda _ready: None) -> None:
         """Serve until stopped; return when everything is delivered or stored.

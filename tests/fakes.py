@@ -29,6 +29,8 @@ class FakeEngine:
         self,
         *,
         shared: bool = True,
+        devices: int = 1,
+        batch_size: int = 1,
         held: bool = False,
         script: Mapping[int, ModelErrorCode] | None = None,
         text: Callable[[DecodeRequest], str] | None = None,
@@ -38,7 +40,12 @@ class FakeEngine:
         self.begun: list[DecodeRequest] = []
         """Every request that came to be decoded, in order."""
         self.on_begin: Callable[[DecodeRequest], object] = lambda _request: None
-        self._lanes = {ModelRole.FINAL: 0, ModelRole.INTERIM: 0 if shared else 1}
+        self.batch_size = batch_size
+        finals = tuple(range(0, 2 * devices, 2))
+        self._lanes = {ModelRole.FINAL: finals, ModelRole.INTERIM: finals if shared else tuple(n + 1 for n in finals)}
+        self._down: set[int] = set()
+        self.busy: set[int] = set()
+        """The lanes that decode."""
         self._text = text or _describe
         self._confidence = confidence
         self._held = held
@@ -46,11 +53,33 @@ class FakeEngine:
         self._permits = 0
         self._changed = asyncio.Condition()
 
-    def lane(self, role: ModelRole) -> int:
+    def lanes(self, role: ModelRole) -> Sequence[int]:
         return self._lanes[role]
 
+    def largest_batch(self, lane: int) -> int:
+        assert lane in {*self._lanes[ModelRole.FINAL], *self._lanes[ModelRole.INTERIM]}
+        return self.batch_size
+
+    async def ready(self, lane: int) -> None:
+        async with self._changed:
+            await self._changed.wait_for(lambda: lane not in self._down)
+
     async def decode(self, lane: int, batch: Sequence[DecodeRequest]) -> list[Hypothesis | ModelError]:
-        assert all(self._lanes[request.kind.role] == lane for request in batch)
+        assert all(lane in self._lanes[request.kind.role] for request in batch)
+        assert lane not in self.busy, "one batch per lane at a time"
+        self.busy.add(lane)
+        try:
+            return await self._decode(batch)
+        finally:
+            self.busy.remove(lane)
+
+    async def set_down(self, *lanes: int) -> None:
+        """Let these lanes, and no others, have no model that is loaded."""
+        async with self._changed:
+            self._down = set(lanes)
+            self._changed.notify_all()
+
+    async def _decode(self, batch: Sequence[DecodeRequest]) -> list[Hypothesis | ModelError]:
         self._decodes += 1
         code = self.script.get(self._decodes)
         self.begun.extend(batch)
@@ -118,8 +147,8 @@ class StandInModel:
             case "flaky":
                 _fail_if_told(weights.directory / "failures")
         self.name = f"{weights.name} {settings.compute_type}"
-        self.compute_type = settings.compute_type
-        self.device = settings.device
+        self.compute_type: str = settings.compute_type
+        self.device: str = settings.device
         self._warm = False
         self._load = StandInModel._loads = StandInModel._loads + 1
 
@@ -129,6 +158,9 @@ class StandInModel:
     def decode(self, requests: Sequence[DecodeRequest]) -> list[Hypothesis]:
         """Answer with what arrived, so that a test can see that all of it did."""
         assert self._warm
+        for request in requests:
+            if request.options.initial_prompt == "crowd" and len(requests) > int(request.options.hotwords or ""):
+                raise RuntimeError("CUDA failed with error out of memory")
         return [self._decode(request) for request in requests]
 
     def _decode(self, request: DecodeRequest) -> Hypothesis:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
 import pytest_asyncio
 
+from asr.in_process import InProcess
+from asr.transcriber import Transcriber
 from asr.types import (
     BYTES_PER_MS,
     DecodeKind,
@@ -52,7 +55,7 @@ def asks(audio: bytes, *, kind: DecodeKind = DecodeKind.FINAL, language: str | N
 
 
 async def decode(engine: ModelProcess, request: DecodeRequest) -> Hypothesis:
-    (answer,) = await engine.decode(engine.lane(request.kind.role), [request])
+    (answer,) = await engine.decode(engine.lanes(request.kind.role)[0], [request])
     assert isinstance(answer, Hypothesis), answer
     return answer
 
@@ -104,7 +107,7 @@ async def test_a_batch_gives_each_its_own_words(weights: Weights) -> None:
         (msgspec.structs.replace(asks(person), options=DecodeOptions(initial_prompt="Hello.")), ONLY_PERSON),
         (asks(person.ljust(20_000 * BYTES_PER_MS, b"\0")), ONLY_PERSON),
     ]
-    engine = ModelProcess(Models(), interim=weights, final=weights, batch_size=8)
+    engine = ModelProcess(Models(), interim=weights, final=weights)
     await engine.start()
     try:
         answers = await engine.decode(0, [*(request for request, _ in wanted), asks(feature, language="xx")])
@@ -127,14 +130,25 @@ async def test_a_profile_says_when_nobody_spoke(engine: ModelProcess) -> None:
 
 
 async def test_what_is_translated_is_english_and_keeps_its_own_language(engine: ModelProcess) -> None:
-    """Told that English is German, Whisper writes German; told to translate, it does not."""
-    german = asks(prompt("conf-onlyperson"), language="de")
-    translated = msgspec.structs.replace(german, options=DecodeOptions(task="translate", word_times=True))
-    left, right = await decode(engine, german), await decode(engine, translated)
-    assert "the only person in this conference" not in left.text
-    assert "the only person in this conference" in right.text
-    assert (left.language, right.language) == ("de", "de")
+    """Told that English is French, Whisper writes French; told to translate, it does not."""
+    sober = DecodeOptions(profile=Profile(temperatures=()))
+    french = msgspec.structs.replace(asks(prompt("conf-onlyperson"), language="fr"), options=sober)
+    options = msgspec.structs.replace(sober, task="translate", word_times=True)
+    left, right = await decode(engine, french), await decode(engine, msgspec.structs.replace(french, options=options))
+    assert "seule personne" in left.text
+    assert right.text == ONLY_PERSON
+    assert (left.language, right.language) == ("fr", "fr")
     assert [word.text for word in right.words] == right.text.split()
+
+
+async def test_where_there_is_no_gpu_auto_is_the_cpu(weights: Weights) -> None:
+    model = Transcriber(weights, Models(device="auto", device_index=(3,)))
+    if model.device != "cpu":
+        pytest.skip("there is a GPU here")
+    with contextlib.closing(InProcess(model, model)) as engine:
+        (answer,) = await engine.decode(0, [asks(prompt("conf-onlyperson"))])
+    assert isinstance(answer, Hypothesis)
+    assert answer.text == ONLY_PERSON
 
 
 async def test_many_hints_leave_room_for_the_text(engine: ModelProcess) -> None:

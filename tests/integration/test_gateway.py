@@ -104,7 +104,7 @@ async def test_finals_come_in_the_order_of_speech(tmp_path: Path) -> None:
 
 async def test_an_utterance_that_cannot_be_decoded_is_named(tmp_path: Path) -> None:
     engine = FakeEngine(script={1: ModelErrorCode.FAILED})
-    async with house(tmp_path, engine=engine, MODELS__BATCH_SIZE=1) as home:
+    async with house(tmp_path, engine=engine) as home:
         line = await home.call(SPEECH + PAUSE + SPEECH)
         await line.hang_up()
         (ended,) = await home.inbox.wait("call.ended")
@@ -122,6 +122,21 @@ async def test_a_crash_of_the_model_loses_nothing(tmp_path: Path) -> None:
         await line.hang_up()
         await home.inbox.wait("call.ended")
         assert len(home.inbox.of("transcript.final")) == 1
+
+
+async def test_models_are_swapped_under_a_call_and_nothing_is_lost(tmp_path: Path) -> None:
+    before, after = FakeEngine(held=True, text=lambda _: "before"), FakeEngine(text=lambda _: "after")
+    async with house(tmp_path, engine=before) as home, asyncio.TaskGroup() as tasks:
+        line = await home.call(PAUSE.join([SPEECH, SPEECH, b""]))
+        await before.wait_begun(1)
+        swap = tasks.create_task(home.gateway.swap_models(after))
+        await after.wait_begun(1)
+        await before.let_go()
+        await swap
+        await line.hang_up()
+        (ended,) = await home.inbox.wait("call.ended")
+        assert [each["text"] for each in home.inbox.of("transcript.final")] == ["before", "after"]
+        assert (ended["utterances"], ended["failed"]) == (2, 0)
 
 
 async def test_no_text_is_no_final_and_is_counted(tmp_path: Path) -> None:

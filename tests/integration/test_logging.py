@@ -38,7 +38,7 @@ async def say_everything(tmp_path: Path, **changes: Any) -> list[MutableMapping[
     """Let a call have words, keys, a failure, a broken wire and a failed delivery; give every line of the log."""
     engine = FakeEngine(script={2: ModelErrorCode.FAILED}, text=lambda _request: WORDS)
     with capture_logs() as logs:
-        async with house(tmp_path, engine=engine, MODELS__BATCH_SIZE=1, **changes) as home:
+        async with house(tmp_path, engine=engine, **changes) as home:
             line = await home.call(SPEECH + PAUSE + SPEECH + PAUSE)
             line.write(encode(Kind.DIGIT, b"4") * 3)
             await line.writer.drain()

@@ -45,15 +45,12 @@ def weights(name: str) -> Weights:
     return Weights(name=name, directory=Path("/nowhere", name), source="path")
 
 
-def process(
-    interim: str = "one", final: str = "one", *, batch_size: int = 1, close_seconds: float = 5.0, **settings: Any
-) -> ModelProcess:
+def process(interim: str = "one", final: str = "one", *, close_seconds: float = 5.0, **settings: Any) -> ModelProcess:
     return ModelProcess(
         Models(**settings),
         weights(interim),
         weights(final),
         loader=STAND_IN,
-        batch_size=batch_size,
         restart_seconds=(0.0,),
         close_seconds=close_seconds,
     )
@@ -61,9 +58,9 @@ def process(
 
 @contextlib.asynccontextmanager
 async def started(
-    interim: str = "one", final: str = "one", *, batch_size: int = 1, close_seconds: float = 5.0, **settings: Any
+    interim: str = "one", final: str = "one", *, close_seconds: float = 5.0, **settings: Any
 ) -> AsyncIterator[ModelProcess]:
-    engine = process(interim, final, batch_size=batch_size, close_seconds=close_seconds, **settings)
+    engine = process(interim, final, close_seconds=close_seconds, **settings)
     await engine.start()
     try:
         yield engine
@@ -91,7 +88,7 @@ def asks(
 
 
 async def text_of(engine: ModelProcess, request: DecodeRequest) -> str:
-    (answer,) = await engine.decode(engine.lane(request.kind.role), [request])
+    (answer,) = await engine.decode(engine.lanes(request.kind.role)[0], [request])
     assert isinstance(answer, Hypothesis)
     return answer.text
 
@@ -148,7 +145,7 @@ async def test_audio_longer_than_the_window_fails_alone() -> None:
 
 async def test_equal_weights_are_loaded_once() -> None:
     async with started("one", "one") as engine:
-        assert engine.lane(ModelRole.INTERIM) == engine.lane(ModelRole.FINAL)
+        assert engine.lanes(ModelRole.INTERIM) == engine.lanes(ModelRole.FINAL)
         assert engine.models == (
             LoadedModel(
                 name="one int8",
@@ -214,6 +211,29 @@ async def test_an_exception_fails_its_request_only() -> None:
         assert (bad.code, bad.message) == (ModelErrorCode.FAILED, "ValueError: told to")
         assert isinstance(good, Hypothesis)
         assert engine.pid == pid
+
+
+async def test_a_batch_for_which_there_is_no_memory_is_made_smaller_and_so_are_those_to_come() -> None:
+    async with started(batch_size=8) as engine:
+        pid = engine.pid
+        assert engine.largest_batch(0) == 8
+        answers = await engine.decode(0, [asks("crowd", hotwords="3") for _ in range(7)])
+        assert all(isinstance(answer, Hypothesis) for answer in answers)
+        assert (engine.largest_batch(0), engine.pid) == (2, pid)  # of 7, there was none for 4
+        assert await outcome(engine, asks("die")) is ModelErrorCode.CRASHED
+        assert await text_of(engine, asks())
+        assert engine.largest_batch(0) == 2  # a new process has no more memory
+
+
+async def test_where_one_utterance_has_no_room_the_process_gives_all_of_its_memory_back() -> None:
+    with capture_logs() as logs:
+        async with started() as engine:
+            pid = engine.pid
+            assert await outcome(engine, asks("crowd", hotwords="0")) is ModelErrorCode.CRASHED
+            assert await text_of(engine, asks())
+            assert engine.pid != pid
+    (restarting,) = [line for line in logs if line["event"] == "model_process.restarting"]
+    assert restarting["reason"] == "the model process died, it had no memory for an utterance"
 
 
 async def test_an_answer_that_cannot_be_sent_is_a_crash_and_no_silence() -> None:

@@ -62,13 +62,12 @@ class Hand:
 
 @contextlib.asynccontextmanager
 async def running(
-    engine: FakeEngine, *, clock: Callable[[], float] | None = None, seconds: float = 60.0, batch_size: int = 1
+    engine: FakeEngine, *, clock: Callable[[], float] | None = None, seconds: float = 60.0
 ) -> AsyncIterator[Scheduler]:
     scheduler = Scheduler(
         engine,
         clock=clock or asyncio.get_running_loop().time,
         waiting_audio_seconds=seconds,
-        batch_size=batch_size,
     )
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(scheduler.run())
@@ -124,8 +123,8 @@ async def test_two_models_decode_at_once() -> None:
 
 
 async def test_a_batch_is_decoded_together() -> None:
-    engine = FakeEngine(held=True)
-    async with running(engine, batch_size=3) as scheduler:
+    engine = FakeEngine(held=True, batch_size=3)
+    async with running(engine) as scheduler:
         first = scheduler.submit(final("x"))
         await engine.wait_begun(1)
         rest = [scheduler.submit(final(stream, ms=ms)) for stream, ms in (("a", 100), ("b", 200), ("c", 300))]
@@ -302,8 +301,8 @@ async def test_what_was_lost_twice_fails() -> None:
 
 
 async def test_a_poisoned_utterance_fails_alone() -> None:
-    engine = FakeEngine(held=True, script={2: ModelErrorCode.CRASHED, 3: ModelErrorCode.CRASHED})
-    async with running(engine, batch_size=4) as scheduler:
+    engine = FakeEngine(held=True, batch_size=4, script={2: ModelErrorCode.CRASHED, 3: ModelErrorCode.CRASHED})
+    async with running(engine) as scheduler:
         first = scheduler.submit(final("first"))
         await engine.wait_begun(1)
         batch = [scheduler.submit(final(name)) for name in ("poison", "b", "c")]
@@ -401,21 +400,112 @@ async def test_an_id_in_use_is_refused() -> None:
         future.cancel()
 
 
+async def test_several_devices_decode_at_once() -> None:
+    engine = FakeEngine(held=True, devices=2)
+    async with running(engine) as scheduler:
+        futures = [scheduler.submit(final(stream)) for stream in "abc"]
+        await engine.wait_begun(2)
+        assert (engine.busy, scheduler.waiting[DecodeKind.FINAL]) == ({0, 2}, 1)
+        await engine.let_go()
+        await asyncio.gather(*futures)
+
+
+async def test_what_one_device_loses_another_decodes() -> None:
+    engine = FakeEngine(held=True, devices=2, script={1: ModelErrorCode.CRASHED})
+    async with running(engine) as scheduler:
+        future = scheduler.submit(final())
+        await engine.wait_begun(1)
+        await engine.set_down(*engine.busy)
+        await engine.let_go()
+        assert (await future).text == "utterance of 1000 ms"
+
+
+async def test_a_device_whose_models_are_not_there_takes_nothing() -> None:
+    engine = FakeEngine(devices=2)
+    await engine.set_down(0, 2)
+    async with running(engine) as scheduler:
+        waits = scheduler.submit(final())
+        late = scheduler.submit(final(deadline=asyncio.get_running_loop().time()))
+        assert await code_of(late) is ModelErrorCode.DEADLINE
+        assert engine.begun == []
+        await engine.set_down(0)
+        await waits
+
+
+async def test_a_batch_is_no_larger_than_there_is_memory_for() -> None:
+    engine = FakeEngine(held=True, batch_size=4)
+    async with running(engine) as scheduler:
+        futures = [scheduler.submit(final(stream)) for stream in "abcd"]
+        engine.batch_size = 2
+        await engine.wait_begun(2)
+        assert len(engine.begun) == 2
+        await engine.let_go()
+        await asyncio.gather(*futures)
+
+
+async def test_engines_are_swapped_while_they_decode() -> None:
+    before, after = FakeEngine(held=True), FakeEngine(shared=False, held=True, devices=2)
+    async with running(before) as scheduler, asyncio.TaskGroup() as tasks:
+        runs, waits, waits_too = [scheduler.submit(each) for each in (final("a"), final("b"), interim("c"))]
+        await before.wait_begun(1)
+        swap = tasks.create_task(scheduler.swap(after))
+        await after.wait_begun(2)  # the new one does not wait for the old one
+        assert (len(before.begun), swap.done()) == (1, False)
+        await before.let_go()
+        await swap
+        assert (await runs).text == "utterance of 1000 ms"
+        await after.let_go()
+        await asyncio.gather(waits, waits_too)
+
+
+async def test_what_an_engine_loses_as_it_leaves_the_next_one_decodes() -> None:
+    before, after = FakeEngine(held=True, script={1: ModelErrorCode.CRASHED}), FakeEngine()
+    async with running(before) as scheduler, asyncio.TaskGroup() as tasks:
+        future = scheduler.submit(final())
+        await before.wait_begun(1)
+        tasks.create_task(scheduler.swap(after))
+        await before.let_go()
+        assert (await future).text == "utterance of 1000 ms"
+        assert len(after.begun) == 1
+
+
+async def test_an_engine_that_is_down_or_idle_leaves_at_once() -> None:
+    before, after = FakeEngine(devices=2), FakeEngine()
+    await before.set_down(0)
+    async with running(before) as scheduler:
+        await scheduler.swap(after)
+        await scheduler.submit(final())
+        assert len(after.begun) == 1
+
+
+async def test_an_engine_may_be_swapped_before_anything_runs() -> None:
+    after = FakeEngine()
+    scheduler = Scheduler(FakeEngine(), clock=Hand(), waiting_audio_seconds=60.0)
+    await scheduler.swap(after)
+    future = scheduler.submit(final())
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(scheduler.run())
+        await future
+        scheduler.close()
+    assert len(after.begun) == 1
+
+
 class Trial:
     """One random schedule, and what must hold at every step of it."""
 
     LIMIT_MS = 6000
 
-    def __init__(self, *, shared: bool, script: dict[int, ModelErrorCode], batch_size: int) -> None:
+    def __init__(
+        self, tasks: asyncio.TaskGroup, *, shared: bool, script: dict[int, ModelErrorCode], batch_size: int
+    ) -> None:
         self.clock = Hand()
-        self.engine = FakeEngine(shared=shared, held=True, script=script)
-        self.engine.on_begin = self._begins
+        self.tasks = tasks
+        self.engines: list[FakeEngine] = []
         self.batch_size = batch_size
         self.scheduler = Scheduler(
-            self.engine,
+            self.engine(shared=shared, script=script),
             clock=self.clock,
             waiting_audio_seconds=self.LIMIT_MS / 1000,
-            batch_size=batch_size,
         )
         self.futures: dict[str, asyncio.Future[Hypothesis]] = {}
         self.requests: dict[str, DecodeRequest] = {}
@@ -423,10 +513,21 @@ class Trial:
         self.overtaken: list[str] = []
         """Interims that were decoded although a final waited for the same lane."""
 
-    def _begins(self, request: DecodeRequest) -> None:
-        same_lane = self.engine.lane(DecodeKind.FINAL.role) == self.engine.lane(request.kind.role)
+    def engine(self, *, shared: bool, script: dict[int, ModelErrorCode] | None = None, devices: int = 1) -> FakeEngine:
+        engine = FakeEngine(shared=shared, held=True, script=script, devices=devices, batch_size=self.batch_size)
+        engine.on_begin = lambda request: self._begins(request, shared=shared)
+        self.engines.append(engine)
+        return engine
+
+    async def let_go(self) -> None:
+        """Let every engine come to its end, with all its lanes."""
+        for engine in self.engines:
+            await engine.set_down()
+            await engine.let_go()
+
+    def _begins(self, request: DecodeRequest, *, shared: bool) -> None:
         waiting_finals = [job for job in self.scheduler._waiting.values() if job.request.kind is DecodeKind.FINAL]
-        if same_lane and request.kind is DecodeKind.INTERIM and waiting_finals:
+        if shared and request.kind is DecodeKind.INTERIM and waiting_finals:
             self.overtaken.append(request.request_id)
 
     async def act(self, action: tuple[str, str, int]) -> None:
@@ -447,7 +548,13 @@ class Trial:
                     self.futures[request_id].cancel()
                 self.dropped.add(request_id)
             case "release":
-                await self.engine.release(number % 3)
+                for engine in self.engines:
+                    await engine.release(number % 3)
+            case "down":
+                await self.engines[-1].set_down(*range(number % 4))
+            case "swap":
+                engine = self.engine(shared=number % 2 == 0, devices=1 + number % 3)
+                self.tasks.create_task(self.scheduler.swap(engine))
             case "wait":
                 self.clock.now += number
         self._check()
@@ -480,14 +587,14 @@ class Trial:
                 assert error.code is not ModelErrorCode.DEADLINE or request.deadline is not None
             else:
                 assert future.result().text == f"utterance of {request.audio_ms} ms"
-                begun = [each for each in self.engine.begun if each.request_id == request_id]
+                begun = [each for engine in self.engines for each in engine.begun if each.request_id == request_id]
                 assert 1 <= len(begun) <= 2
 
 
 ACTIONS = st.lists(
     st.tuples(
         st.sampled_from(
-            ["final", "final", "interim", "interim", "supersede", "cancel", "abandon", "release", "release", "wait"]
+            [*["final", "interim", "release"] * 2, "supersede", "cancel", "abandon", "wait", "down", "swap"]
         ),
         st.sampled_from(["a1", "a2", "b1", "c1"]),
         st.integers(1, 8),
@@ -509,14 +616,14 @@ def test_random_schedules(
     batch_size: int,
 ) -> None:
     async def schedule() -> None:
-        trial = Trial(shared=shared, script=script, batch_size=batch_size)
         async with asyncio.TaskGroup() as tasks:
+            trial = Trial(tasks, shared=shared, script=script, batch_size=batch_size)
             tasks.create_task(trial.scheduler.run())
             for action in actions:
                 await trial.act(action)
             if close_early:
                 trial.scheduler.close()
-            await trial.engine.let_go()
+            await trial.let_go()
             if trial.futures:
                 await asyncio.wait(trial.futures.values())
             trial.scheduler.close()

@@ -1,0 +1,67 @@
+"""The lanes of one engine: tasks that take what waits to it, one batch at a time, until they are dismissed."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from asr.types import ModelRole
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from asr.types import Engine
+
+    Work = Callable[[Engine, int], Awaitable[bool]]
+    """Let a lane of an engine decode what is next; False when nothing waits for it."""
+
+
+class Crew:
+    """One task for each lane. A lane whose model is not there takes nothing: others may be."""
+
+    def __init__(self, engine: Engine, work: Work) -> None:
+        self._engine = engine
+        self._work = work
+        self._dismissed = False
+        numbers = {number for role in ModelRole for number in engine.lanes(role)}
+        self._lanes = {number: _Lane() for number in sorted(numbers)}
+
+    def start(self, group: asyncio.TaskGroup) -> None:
+        """Begin to work, in tasks that the group waits for."""
+        for number, lane in self._lanes.items():
+            lane.task = group.create_task(self._serve(number, lane), name=f"decode lane {number}")
+
+    def wake(self, role: ModelRole) -> None:
+        """Tell the lanes of a role that something waits."""
+        for number in self._engine.lanes(role):
+            self._lanes[number].wake.set()
+
+    def dismiss(self) -> None:
+        """Take nothing more; what is being decoded comes to its end."""
+        self._dismissed = True
+        for lane in self._lanes.values():
+            if lane.task and not lane.busy:
+                lane.task.cancel()
+
+    async def leave(self) -> None:
+        """Take nothing more, and wait for the end of what is being decoded."""
+        self.dismiss()
+        if tasks := [lane.task for lane in self._lanes.values() if lane.task]:
+            await asyncio.wait(tasks)
+
+    async def _serve(self, number: int, lane: _Lane) -> None:
+        while not self._dismissed:
+            await self._engine.ready(number)
+            lane.wake.clear()
+            lane.busy = True
+            worked = await self._work(self._engine, number)
+            lane.busy = False
+            if not worked and not self._dismissed:
+                await lane.wake.wait()
+
+
+class _Lane:
+    def __init__(self) -> None:
+        self.wake = asyncio.Event()
+        self.busy = False
+        self.task: asyncio.Task[None] | None = None
