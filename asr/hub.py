@@ -17,9 +17,14 @@ if TYPE_CHECKING:
     Tick = Callable[[int, int | None], None]
 
 _SIZES = "tiny tiny.en base base.en small small.en medium medium.en large-v1 large-v2 large-v3"
-REPOSITORIES = {size: f"Systran/faster-whisper-{size}" for size in _SIZES.split()} | {
-    "large-v3-turbo": "mobiuslabsgmbh/faster-whisper-large-v3-turbo"
-}
+_DISTILLED = "small.en medium.en large-v2 large-v3"
+_TURBO = "mobiuslabsgmbh/faster-whisper-large-v3-turbo"
+REPOSITORIES = (
+    {size: f"Systran/faster-whisper-{size}" for size in _SIZES.split()}
+    | {"large": "Systran/faster-whisper-large-v3", "large-v3-turbo": _TURBO, "turbo": _TURBO}
+    | {f"distil-{size}": f"Systran/faster-distil-whisper-{size}" for size in _DISTILLED.split()}
+    | {"distil-large-v3.5": "distil-whisper/distil-large-v3.5-ct2"}
+)
 """Where the hub keeps the models that go by a short name."""
 
 NOTES = ".cache"

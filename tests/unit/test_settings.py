@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import config
+from asr.hub import REPOSITORIES
 from config.checks import decode_webhook_secret, is_loopback
 from config.errors import ConfigError
 from config.load import dump, load
@@ -45,6 +46,12 @@ def tokens(*names: str, same: bool = False) -> str:
 
 def test_the_documented_file_holds_every_key_with_its_default() -> None:
     assert msgspec.yaml.decode(DEFAULTS.read_bytes()) == msgspec.json.decode(msgspec.json.encode(Settings()))
+
+
+def test_the_settings_for_a_gpu_can_be_used_and_name_models_that_there_are() -> None:
+    models = load(DEFAULTS.with_name("gpu.yaml"), {}).models
+    assert (models.device, models.interim, models.final) == ("cuda", "small", "large-v3-turbo")
+    assert {models.interim, models.final} <= set(REPOSITORIES)
 
 
 def test_every_key_of_the_documented_file_is_explained() -> None:
