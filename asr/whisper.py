@@ -94,7 +94,7 @@ class Whisper:
         self.compute_type: str = self._model.model.compute_type.removesuffix("_float32")
         self.multilingual: bool = self._model.model.is_multilingual
         self.tokenizer = lru_cache(maxsize=256)(self._tokenizer)
-        self._suppressed = list(get_suppressed_tokens(self.tokenizer("en"), [-1]))
+        self.suppressed = list(get_suppressed_tokens(self.tokenizer("en"), [-1]))
 
     def _tokenizer(self, language: str, task: Task = "transcribe") -> Tokenizer:
         """Make the tokenizer of a language. Raises ValueError for one that Whisper does not know."""
@@ -141,7 +141,7 @@ class Whisper:
             return_scores=True,
             return_no_speech_prob=True,
             suppress_blank=True,
-            suppress_tokens=self._suppressed,
+            suppress_tokens=self.suppressed,
             **search.options(),
         )
         room = min(longest // 2, longest - before)

@@ -30,6 +30,7 @@ class Windows(msgspec.Struct, frozen=True, kw_only=True):
 
     floor_seconds: float = FLOOR_SECONDS
     margin_seconds: float = MARGIN_SECONDS
+    steps_seconds: tuple[float, ...] = STEPS_SECONDS
 
     @classmethod
     def of(cls, model: str, *, full: bool) -> Windows:
@@ -38,18 +39,17 @@ class Windows(msgspec.Struct, frozen=True, kw_only=True):
 
     def first(self, audio_seconds: float) -> float:
         """Give the window to begin with, in seconds."""
-        return _step(max(self.floor_seconds, audio_seconds + self.margin_seconds))
+        return self._step(max(self.floor_seconds, audio_seconds + self.margin_seconds))
 
     def wider(self, audio_seconds: float, than: float) -> float | None:
         """Give the window for another look, after one that was wrong; None when there is no wider one."""
-        second = _step(max(SECOND_LOOK_SECONDS, audio_seconds + SECOND_LOOK_MARGIN_SECONDS))
+        second = self._step(max(SECOND_LOOK_SECONDS, audio_seconds + SECOND_LOOK_MARGIN_SECONDS))
         return next((window for window in (second, LONGEST_SECONDS) if window > than), None)
+
+    def _step(self, seconds: float) -> float:
+        return next((step for step in self.steps_seconds if step >= seconds), LONGEST_SECONDS)
 
 
 def frames(window_seconds: float) -> int:
     """Tell how many frames of features a window holds."""
     return round(window_seconds * FRAMES_PER_SECOND)
-
-
-def _step(seconds: float) -> float:
-    return next((step for step in STEPS_SECONDS if step >= seconds), LONGEST_SECONDS)

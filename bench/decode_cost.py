@@ -9,9 +9,6 @@ name or a directory.
 
 from __future__ import annotations
 
-import csv
-import os
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -23,43 +20,22 @@ from faster_whisper import WhisperModel
 from rich.console import Console
 from rich.table import Table
 
-from adapters.media.track import MediaTrack
-from adapters.stream import AudioFormat, AudioFrame, Encoding
+from asr.cublas import preload_cublas
 from asr.transcriber import Transcriber
-from asr.types import DecodeKind, DecodeOptions, DecodeRequest
-from asr.weights import default_cache_dir, resolve
+from bench.utterances import decode_all, find_weights, one_thread, outcome_of, read_utterances
 from config.profiles import Profile
 from config.settings import Models
-from gateway.demo.score import word_errors, words
+from gateway.demo.score import words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from asr.weights import Weights
+    from bench.utterances import Outcome, Utterance
 
 BATCH = 8
-ONE_THREAD = "OPENBLAS_NUM_THREADS"
-"""As in the model process: numpy's own threads would wait for one another at both sides' cost."""
-
 Device = Literal["cpu", "cuda"]
-PCMU = AudioFormat(Encoding.PCMU, 8_000)
-
-
-class Utterance(msgspec.Struct, frozen=True, kw_only=True):
-    """One prompt."""
-
-    name: str
-    text: str
-    audio: bytes
-    """16 kHz PCM, as a call brings it: through our own media path."""
-
-
-class Outcome(msgspec.Struct, kw_only=True):
-    """What one way of decoding came to."""
-
-    seconds: float
-    texts: list[str]
-    errors: list[int]
+COMPUTE_TYPES: dict[Device, Literal["int8", "int8_float16"]] = {"cpu": "int8", "cuda": "int8_float16"}
 
 
 @click.command()
@@ -70,36 +46,16 @@ class Outcome(msgspec.Struct, kw_only=True):
 @click.option("--limit", type=click.IntRange(1), help="Take only so many prompts, for a quick look.")
 def main(speech: Path, models: str, beams: str, device: Device, limit: int | None) -> None:
     """Compare our decoding with faster-whisper's own."""
-    if ONE_THREAD not in os.environ:  # numpy takes it when it is imported, so this is done anew
-        again = [sys.executable, "-m", "bench.decode_cost", *sys.argv[1:]]
-        os.execve(sys.executable, again, os.environ | {ONE_THREAD: "1"})  # noqa: S606  this very program
-    utterances = _read(speech)[:limit]
+    one_thread("bench.decode_cost")
+    utterances = read_utterances(speech)[:limit]
     console = Console(width=140)
-    found = [
-        resolve(each, cache_dir=default_cache_dir({}), offline=False, progress=_silent) for each in models.split(",")
-    ]
+    found = [find_weights(each) for each in models.split(",")]
     widths = [int(each) for each in beams.split(",")]
     results = [_compare(console, weights, beam, device, utterances) for weights in found for beam in widths]
     console.print(_table(results, sum(len(words(each.text)) for each in utterances)))
-    first = results[0]
+    first = next((each for each in results if (each["model"], each["beam"]) == ("base", 1)), results[0])
     told = {key: first[key] for key in ("cpu_ratio_single", "cpu_ratio_batch8", "wer_ours", "wer_reference")}
     click.echo(msgspec.json.encode({**told, "device": device, "utterances": len(utterances), "results": results}))
-
-
-def _silent(_name: str, _done: int, _total: int | None) -> None:
-    """Take progress that nobody needs to see."""
-
-
-def _read(speech: Path) -> list[Utterance]:
-    with (speech / "dev.tsv").open(newline="") as file:
-        rows = list(csv.reader(file, delimiter="\t"))[1:]
-    return [Utterance(name=name, text=text, audio=_audio(speech / "dev" / name)) for name, _, text in rows]
-
-
-def _audio(path: Path) -> bytes:
-    track = MediaTrack(0.0)
-    blocks = [*track.push(AudioFrame("x", PCMU, path.read_bytes()), 0.0), *track.finish()]
-    return b"".join(blocks)
 
 
 def _compare(
@@ -107,11 +63,11 @@ def _compare(
 ) -> dict[str, Any]:
     clock = time.process_time if device == "cpu" else time.perf_counter
     reference = _reference(weights, beam, device, clock, utterances)
-    settings = Models(device=device, threads=1, compute_type="int8" if device == "cpu" else "int8_float16")
+    settings = Models(device=device, threads=1, compute_type=COMPUTE_TYPES[device])
     ours = _Counting(weights, settings)
-    single = _ours(ours, beam, 1, clock, utterances)
+    single = decode_all(ours, Profile(beam_size=beam), 1, clock, utterances)
     retries = ours.looks - len(utterances)
-    batched = _ours(ours, beam, BATCH, clock, utterances)
+    batched = decode_all(ours, Profile(beam_size=beam), BATCH, clock, utterances)
     for each, theirs, our, before, now in zip(
         utterances, reference.texts, single.texts, reference.errors, single.errors, strict=True
     ):
@@ -150,9 +106,11 @@ class _Counting(Transcriber):
 
 
 def _reference(
-    weights: Weights, beam: int, device: str, clock: Callable[[], float], utterances: Sequence[Utterance]
+    weights: Weights, beam: int, device: Device, clock: Callable[[], float], utterances: Sequence[Utterance]
 ) -> Outcome:
-    compute_type = "int8" if device == "cpu" else "int8_float16"
+    if device == "cuda":
+        preload_cublas()
+    compute_type = COMPUTE_TYPES[device]
     model = WhisperModel(str(weights.directory), device=device, compute_type=compute_type, cpu_threads=1)
 
     def transcribe(each: Utterance) -> str:
@@ -163,41 +121,7 @@ def _reference(
     transcribe(utterances[0])
     begin = clock()
     texts = [transcribe(each) for each in utterances]
-    return _outcome(clock() - begin, texts, utterances)
-
-
-def _ours(
-    model: Transcriber, beam: int, batch: int, clock: Callable[[], float], utterances: Sequence[Utterance]
-) -> Outcome:
-    """Decode all, those of about one length together, as the scheduler will."""
-    requests = [_request(number, each, beam) for number, each in enumerate(utterances)]
-    requests.sort(key=lambda request: len(request.audio))
-    model.warm_up()
-    texts: dict[str, str] = {}
-    begin = clock()
-    for start in range(0, len(requests), batch):
-        some = requests[start : start + batch]
-        answers = model.decode(some)
-        texts |= {request.request_id: answer.text for request, answer in zip(some, answers, strict=True)}
-    return _outcome(clock() - begin, [texts[str(number)] for number in range(len(utterances))], utterances)
-
-
-def _request(number: int, utterance: Utterance, beam: int) -> DecodeRequest:
-    return DecodeRequest(
-        request_id=str(number),
-        stream_key="",
-        group_key="",
-        kind=DecodeKind.FINAL,
-        audio=utterance.audio,
-        origin_sample=0,
-        language="en",
-        options=DecodeOptions(profile=Profile(beam_size=beam)),
-    )
-
-
-def _outcome(seconds: float, texts: list[str], utterances: Sequence[Utterance]) -> Outcome:
-    errors = [word_errors(words(each.text), words(text)) for each, text in zip(utterances, texts, strict=True)]
-    return Outcome(seconds=seconds / len(utterances), texts=texts, errors=errors)
+    return outcome_of(clock() - begin, texts, utterances)
 
 
 def _table(results: Sequence[dict[str, Any]], total: int) -> Table:
