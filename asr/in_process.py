@@ -9,13 +9,13 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from asr.types import Hypothesis, ModelError, ModelErrorCode, ModelRole
+from asr.types import ModelError, ModelErrorCode, ModelRole, ignore_answer
 from asr.worker_process import answers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from asr.types import DecodeRequest
+    from asr.types import DecodeRequest, Hypothesis, OnAnswer
     from asr.worker_process import Model
 
 
@@ -39,17 +39,21 @@ class InProcess:
     async def ready(self, lane: int) -> None:
         """Return: what is loaded stays loaded."""
 
-    async def decode(self, lane: int, batch: Sequence[DecodeRequest]) -> list[Hypothesis | ModelError]:
+    async def decode(
+        self, lane: int, batch: Sequence[DecodeRequest], on_answer: OnAnswer = ignore_answer
+    ) -> list[Hypothesis | ModelError]:
         """Decode a batch; a request that fails gives ModelError in its place."""
         model, thread = self._lanes[lane]
+        loop = asyncio.get_running_loop()
+        settled: dict[int, Hypothesis | ModelError] = {}
 
-        def work() -> list[Hypothesis | ModelError]:
-            return [
-                answer.hypothesis or ModelError(ModelErrorCode.FAILED, answer.error or "no answer")
-                for answer in answers(model, batch, lambda _too_many: None)
-            ]
+        def work() -> None:
+            for place, answer in answers(model, dict(enumerate(batch)), lambda _too_many: None):
+                settled[place] = answer.hypothesis or ModelError(ModelErrorCode.FAILED, answer.error or "no answer")
+                loop.call_soon_threadsafe(on_answer, place, settled[place])
 
-        return await asyncio.get_running_loop().run_in_executor(thread, work)
+        await loop.run_in_executor(thread, work)
+        return [settled[place] for place in range(len(batch))]
 
     def close(self) -> None:
         """End the threads, when they have nothing left to do."""

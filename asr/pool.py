@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from asr.types import ignore_answer
 from asr.worker import ModelProcess
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from asr.types import DecodeRequest, Hypothesis, ModelError, ModelRole
+    from asr.types import DecodeRequest, Hypothesis, ModelError, ModelRole, OnAnswer
     from asr.weights import Weights
-    from asr.worker import LoadedModel
+    from asr.worker_batch import LoadedModel
     from config.settings import Models
 
 LANES_EACH = 2
@@ -60,10 +61,12 @@ class ModelPool:
         process, own = self._find(lane)
         await process.ready(own)
 
-    async def decode(self, lane: int, batch: Sequence[DecodeRequest]) -> list[Hypothesis | ModelError]:
+    async def decode(
+        self, lane: int, batch: Sequence[DecodeRequest], on_answer: OnAnswer = ignore_answer
+    ) -> list[Hypothesis | ModelError]:
         """Decode a batch; a request that fails gives ModelError in its place."""
         process, own = self._find(lane)
-        return await process.decode(own, batch)
+        return await process.decode(own, batch, on_answer)
 
     async def start(self, on_progress: Callable[[str], None] = lambda _name: None) -> None:
         """Load and warm up, all at once; `on_progress` hears the name of each model as its turn comes.

@@ -188,9 +188,7 @@ class Scheduler:
         batch = self._take(engine, lane)
         if not batch:
             return False
-        answers = await self._ask(engine, lane, [job.request for job in batch])
-        for job, answer in zip(batch, answers, strict=True):
-            self._settle(job, answer)
+        await self._ask(engine, lane, batch)
         return True
 
     def _take(self, engine: Engine, lane: int) -> list[_Job]:
@@ -210,16 +208,23 @@ class Scheduler:
             self._running[job.request.request_id] = job
         return batch
 
-    async def _ask(self, engine: Engine, lane: int, requests: Sequence[DecodeRequest]) -> list[Hypothesis | ModelError]:
-        """Let the engine decode; whatever it raises becomes an answer."""
+    async def _ask(self, engine: Engine, lane: int, batch: Sequence[_Job]) -> None:
+        """Let the engine decode; whatever it raises is the answer to what it has not answered."""
+        left = dict(enumerate(batch))
+
+        def settle(place: int, answer: Hypothesis | ModelError) -> None:
+            self._settle(left.pop(place), answer)
+
+        failure = ModelError(ModelErrorCode.FAILED, "the engine gave no answer")
         try:
-            answers = await engine.decode(lane, requests)
+            await engine.decode(lane, [job.request for job in batch], settle)
         except ModelError as error:
-            return [error] * len(requests)
+            failure = error
         except Exception as error:  # the engine's fault, ours: the batch has its answer, and the lane goes on
             log.exception("decode.failed", lane=lane)
-            return [ModelError(ModelErrorCode.FAILED, f"the engine raised {type(error).__name__}")] * len(requests)
-        return answers
+            failure = ModelError(ModelErrorCode.FAILED, f"the engine raised {type(error).__name__}")
+        for job in left.values():
+            self._settle(job, failure)
 
     def _settle(self, job: _Job, answer: Hypothesis | ModelError) -> None:
         del self._running[job.request.request_id]

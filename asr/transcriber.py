@@ -31,6 +31,7 @@ ENGLISH = "en"
 class _Job(msgspec.Struct, kw_only=True, eq=False):
     """One request on its way."""
 
+    place: int
     request: DecodeRequest
     features: Any
     """Log-mel, float32, (bins, frames)."""
@@ -71,28 +72,38 @@ class Transcriber:
             origin_sample=0,
             language="en",
         )
-        self.decode([request])
+        list(self.decode([request]))
 
-    def decode(self, requests: Sequence[DecodeRequest]) -> list[Hypothesis]:
-        """Decode utterances, those of about one length together; the answers stand in the order of the requests.
+    def decode(self, requests: Sequence[DecodeRequest]) -> Iterator[tuple[int, Hypothesis]]:
+        """Decode utterances, those of about one length together; give each answer with its place, once it is settled.
 
-        Raises whatever the model raises, as for a language it does not know; then none has an answer.
+        What looks right is settled first: others do not wait for second looks and chances. Raises whatever the model
+        raises, as for a language it does not know.
         """
-        jobs = [self._job(request) for request in requests if is_sound(request.audio)]
+        jobs = []
+        for place, request in enumerate(requests):
+            if is_sound(request.audio):
+                jobs.append(self._job(place, request))
+            else:
+                yield place, Hypothesis(text="", model=self.name)
         for group in _grouped(jobs, lambda job: job.window):
             self._encode(group)
         for job in jobs:
             self._introduce(job)
-        answers: dict[int, Hypothesis] = {}
+        doubtful = []
         for group in _grouped(jobs, _kind):
             for job, attempt in zip(group, self._generate(group, _search(group[0].request)), strict=True):
-                answers[id(job.request)] = self._answer(job, self._settled(job, attempt))
-        silence = Hypothesis(text="", model=self.name)
-        return [answers.get(id(request), silence) for request in requests]
+                if self._loops(job, attempt) or self._is_doubtful(job, attempt):
+                    doubtful.append((job, attempt))
+                else:
+                    yield job.place, self._answer(job, attempt)
+        for job, attempt in doubtful:
+            yield job.place, self._answer(job, self._settled(job, attempt))
 
-    def _job(self, request: DecodeRequest) -> _Job:
+    def _job(self, place: int, request: DecodeRequest) -> _Job:
         seconds = len(request.audio) / 2 / SAMPLE_RATE_HZ
         return _Job(
+            place=place,
             request=request,
             features=self._whisper.features(request.audio),
             seconds=seconds,

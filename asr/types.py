@@ -139,6 +139,18 @@ class ModelErrorCode(StrEnum):
     """The scheduler was closed first."""
 
 
+class OnAnswer(Protocol):
+    """Hears what became of one request of a batch."""
+
+    def __call__(self, place: int, answer: Hypothesis | ModelError, /) -> None:
+        """Take the answer to the request that stands there in the batch."""
+        ...
+
+
+def ignore_answer(_place: int, _answer: Hypothesis | ModelError) -> None:
+    """Wait for the list of all of them."""
+
+
 class Engine(Protocol):
     """Whatever decodes: model processes, or a stand-in in a test."""
 
@@ -154,10 +166,13 @@ class Engine(Protocol):
         """Wait until a lane can decode at once, or never will again."""
         ...
 
-    async def decode(self, lane: int, batch: Sequence[DecodeRequest]) -> list[Hypothesis | ModelError]:
+    async def decode(
+        self, lane: int, batch: Sequence[DecodeRequest], on_answer: OnAnswer
+    ) -> list[Hypothesis | ModelError]:
         """Decode a batch; the answers stand in the batch's order. One batch per lane at a time.
 
-        Raises ModelError with code `model_crashed` when the whole batch was lost with its process.
+        `on_answer` hears each answer as it is settled, for some take longer than others. Raises ModelError with
+        code `model_crashed` when those that were not settled were lost with their process.
         """
         ...
 

@@ -14,25 +14,15 @@ from typing import TYPE_CHECKING, assert_never
 import msgspec
 import structlog
 
-from asr.types import DecodeRequest, Hypothesis, ModelError, ModelErrorCode, ModelLoadError, ModelRole
-from asr.worker_link import CONTEXT, Child
-from asr.worker_process import (
-    NO_MEMORY,
-    PLACE_BYTES,
-    Answer,
-    Answers,
-    Batch,
-    Loaded,
-    LoadFailed,
-    Loading,
-    Plan,
-    Report,
-    Shrunk,
-)
+from asr.types import ModelError, ModelErrorCode, ModelLoadError, ModelRole, ignore_answer
+from asr.worker_batch import Lane, LoadedModel, Reply
+from asr.worker_link import Child
+from asr.worker_process import NO_MEMORY, Answered, Batch, Loaded, LoadFailed, Loading, Plan, Report, Shrunk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from asr.types import DecodeRequest, Hypothesis, OnAnswer
     from asr.weights import Weights
     from config.settings import Models
 
@@ -45,17 +35,6 @@ RESTART_SECONDS = (0.0, 1.0, 5.0, 15.0, 30.0)
 
 def _ignore(_name: str) -> None:
     """Hear and forget."""
-
-
-class LoadedModel(msgspec.Struct, frozen=True, kw_only=True):
-    """What serves a lane."""
-
-    name: str
-    """Name and compute type, as it stands in hypotheses."""
-    roles: tuple[ModelRole, ...]
-    compute_type: str
-    device: str
-    source: str
 
 
 class ModelProcess:
@@ -78,9 +57,9 @@ class ModelProcess:
     ) -> None:
         shared = interim.directory == final.directory
         batch_size = settings.batch_size
-        self._lanes = [_Lane(final, (ModelRole.FINAL, ModelRole.INTERIM) if shared else (ModelRole.FINAL,), batch_size)]
+        self._lanes = [Lane(final, (ModelRole.FINAL, ModelRole.INTERIM) if shared else (ModelRole.FINAL,), batch_size)]
         if not shared:
-            self._lanes.append(_Lane(interim, (ModelRole.INTERIM,), batch_size))
+            self._lanes.append(Lane(interim, (ModelRole.INTERIM,), batch_size))
         weights = tuple(lane.weights for lane in self._lanes)
         self._plan = Plan(loader=loader, settings=settings, weights=weights)
         self._restart_seconds = restart_seconds
@@ -93,7 +72,7 @@ class ModelProcess:
         self._started: asyncio.Future[None] | None = None
         self._reaping: asyncio.Future[int | None] | None = None
         self._restart: asyncio.TimerHandle | None = None
-        self._replies: dict[int, asyncio.Future[tuple[Answer, ...]]] = {}
+        self._replies: dict[int, Reply] = {}
         self._numbers = count()
         self._failures = 0
         self._closed = False
@@ -135,16 +114,19 @@ class ModelProcess:
             await self.close()
             raise
 
-    async def decode(self, lane: int, batch: Sequence[DecodeRequest]) -> list[Hypothesis | ModelError]:
+    async def decode(
+        self, lane: int, batch: Sequence[DecodeRequest], on_answer: OnAnswer = ignore_answer
+    ) -> list[Hypothesis | ModelError]:
         """Decode a batch; a request that fails gives ModelError in its place."""
         async with self._lanes[lane].free:
             while not self._up.is_set():
                 await self._up.wait()
             if self._child is None:
                 raise ModelError(ModelErrorCode.CLOSED, "the model process is closed")
-            fitting = [request for request in batch if len(request.audio) <= PLACE_BYTES]
-            answers = iter(await self._ask(self._child, lane, fitting))
-        return [_result(next(answers)) if each in fitting else _result(_TOO_LONG) for each in batch]
+            reply = Reply(batch, on_answer)
+            if reply.fitting:
+                await self._ask(self._child, lane, reply)
+        return [reply.answers[place] for place in range(len(batch))]
 
     async def close(self) -> None:
         """End the process: it is asked to, and killed when it does not come to it. Running decodes fail."""
@@ -158,25 +140,24 @@ class ModelProcess:
         if self._reaping:
             await asyncio.shield(self._reaping)
 
-    async def _ask(self, child: Child, lane: int, requests: Sequence[DecodeRequest]) -> tuple[Answer, ...]:
+    async def _ask(self, child: Child, lane: int, reply: Reply) -> None:
         number = next(self._numbers)
-        self._lanes[lane].write(requests)
-        reply: asyncio.Future[tuple[Answer, ...]] = asyncio.get_running_loop().create_future()
+        self._lanes[lane].write(reply.fitting)
         self._replies[number] = reply
         try:
             child.send(
                 Batch(
                     number=number,
                     lane=lane,
-                    requests=tuple(msgspec.structs.replace(request, audio=b"") for request in requests),
-                    audio_bytes=tuple(len(request.audio) for request in requests),
+                    requests=tuple(msgspec.structs.replace(request, audio=b"") for request in reply.fitting),
+                    audio_bytes=tuple(len(request.audio) for request in reply.fitting),
                 )
             )
-            _, late = await asyncio.wait({reply}, timeout=self._limit_seconds)
+            _, late = await asyncio.wait({reply.whole}, timeout=self._limit_seconds)
             if late:
                 log.error("model_process.overrun", pid=child.pid, limit_seconds=self._limit_seconds)
                 child.kill()  # its death is then heard as any other
-            return await reply
+            await reply.whole
         finally:
             del self._replies[number]
 
@@ -192,11 +173,10 @@ class ModelProcess:
 
     def _reported(self, report: Report) -> None:
         match report:
-            case Answers(number, answers):
+            case Answered(number=number, place=place, answer=answer):
                 self._failures = 0
-                reply = self._replies.get(number)
-                if reply and not reply.done():
-                    reply.set_result(answers)
+                if reply := self._replies.get(number):
+                    reply.take(place, answer)
             case Loading(name):
                 self._on_progress(name)
             case Loaded():
@@ -267,33 +247,5 @@ class ModelProcess:
 
     def _fail_replies(self, code: ModelErrorCode, message: str) -> None:
         for reply in self._replies.values():
-            if not reply.done():
-                reply.set_exception(ModelError(code, message))
-
-
-class _Lane:
-    """One model and the shared memory for what it decodes.
-
-    A RawArray has no name in the file system, so that no way of dying can leave it behind.
-    """
-
-    def __init__(self, weights: Weights, roles: tuple[ModelRole, ...], batch_size: int) -> None:
-        self.weights = weights
-        self.roles = roles
-        self.model: LoadedModel | None = None
-        self.free = asyncio.Lock()
-        self.largest_batch = batch_size
-        self.slot = CONTEXT.RawArray("B", batch_size * PLACE_BYTES)
-
-    def write(self, requests: Sequence[DecodeRequest]) -> None:
-        """Lay the requests' audio down, each in its place."""
-        view = memoryview(self.slot).cast("B")
-        for request, at in zip(requests, count(step=PLACE_BYTES), strict=False):
-            view[at : at + len(request.audio)] = request.audio
-
-
-_TOO_LONG = Answer(error="the audio is longer than 30 seconds")
-
-
-def _result(answer: Answer) -> Hypothesis | ModelError:
-    return answer.hypothesis or ModelError(ModelErrorCode.FAILED, answer.error or "no answer")
+            if not reply.whole.done():
+                reply.whole.set_exception(ModelError(code, message))

@@ -26,7 +26,7 @@ from asr.weights import Weights  # noqa: TC001
 from config.settings import LONGEST_DECODE_MS, Models
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from multiprocessing.connection import Connection
 
 PLACE_BYTES = LONGEST_DECODE_MS * BYTES_PER_MS
@@ -48,8 +48,8 @@ class Model(Protocol):
         """Make the next decode as fast as all later ones."""
         ...
 
-    def decode(self, requests: Sequence[DecodeRequest]) -> Sequence[Hypothesis]:
-        """Decode a batch; the answers stand in its order. Called from one thread."""
+    def decode(self, requests: Sequence[DecodeRequest]) -> Iterable[tuple[int, Hypothesis]]:
+        """Decode a batch; give each answer as it is settled, with its place in the batch. Called from one thread."""
         ...
 
 
@@ -100,11 +100,12 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     error: str | None = None
 
 
-class Answers(msgspec.Struct, frozen=True, tag=True):
-    """What became of a batch, in its order."""
+class Answered(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    """What became of a request of a batch."""
 
     number: int
-    answers: tuple[Answer, ...]
+    place: int
+    answer: Answer
 
 
 class Shrunk(msgspec.Struct, frozen=True, tag=True, kw_only=True):
@@ -114,7 +115,7 @@ class Shrunk(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     largest_batch: int
 
 
-Report = Loading | Loaded | LoadFailed | Answers | Shrunk
+Report = Loading | Loaded | LoadFailed | Answered | Shrunk
 
 
 def encode(message: Plan | Batch | Report) -> bytes:
@@ -211,28 +212,34 @@ def _serve(lane: int, model: Model, inbox: _Inbox, post: _Post) -> None:
 
     while True:
         number, requests = inbox.get()
-        post.send(Answers(number, tuple(answers(model, requests, shrink))))
+        for place, answer in answers(model, dict(enumerate(requests)), shrink):
+            post.send(Answered(number=number, place=place, answer=answer))
 
 
-def answers(model: Model, requests: Sequence[DecodeRequest], shrink: Callable[[int], None]) -> Iterator[Answer]:
-    """Decode a batch; one that fails is decoded in halves, so that a bad request takes nobody else with it.
+def answers(
+    model: Model, requests: Mapping[int, DecodeRequest], shrink: Callable[[int], None]
+) -> Iterator[tuple[int, Answer]]:
+    """Decode requests; when that fails, decode those left in halves, so that a bad one takes nobody else with it.
 
-    `shrink` hears how many requests there was no memory for.
+    `shrink` hears how many there was no memory for.
     """
+    left = dict(requests)
     try:
-        hypotheses = model.decode(requests)
+        places = list(requests)
+        for number, hypothesis in model.decode(list(requests.values())):
+            del left[places[number]]
+            yield places[number], Answer(hypothesis=hypothesis)
     except Exception as error:  # noqa: BLE001  whatever the model raises is the answer
         if is_out_of_memory(error):
             shrink(len(requests))
         if len(requests) == 1:
-            yield Answer(error=_describe(error))
+            yield from ((place, Answer(error=_describe(error))) for place in left)
             return
-        middle = len(requests) // 2
-        yield from answers(model, requests[:middle], shrink)
-        yield from answers(model, requests[middle:], shrink)
-    else:
-        for hypothesis in hypotheses:
-            yield Answer(hypothesis=hypothesis)
+        again = list(left.items())
+        middle = (len(again) + 1) // 2
+        for half in (again[:middle], again[middle:]):
+            if half:
+                yield from answers(model, dict(half), shrink)
 
 
 def _describe(error: Exception) -> str:

@@ -86,8 +86,7 @@ def decode_all(
     begin = clock()
     for start in range(0, len(requests), batch):
         some = requests[start : start + batch]
-        answers = model.decode(some)
-        texts |= {request.request_id: answer.text for request, answer in zip(some, answers, strict=True)}
+        texts |= {some[place].request_id: answer.text for place, answer in model.decode(some)}
     return outcome_of(clock() - begin, [texts[str(number)] for number in range(len(utterances))], utterances)
 
 

@@ -9,11 +9,12 @@ import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from asr.types import DecodeRequest, Hypothesis, ModelError, ModelErrorCode, ModelLoadError, ModelRole
+from asr.types import DecodeRequest, Hypothesis, ModelError, ModelErrorCode, ModelLoadError, ModelRole, ignore_answer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from asr.types import OnAnswer
     from asr.weights import Weights
     from config.settings import Models
 
@@ -64,12 +65,17 @@ class FakeEngine:
         async with self._changed:
             await self._changed.wait_for(lambda: lane not in self._down)
 
-    async def decode(self, lane: int, batch: Sequence[DecodeRequest]) -> list[Hypothesis | ModelError]:
+    async def decode(
+        self, lane: int, batch: Sequence[DecodeRequest], on_answer: OnAnswer = ignore_answer
+    ) -> list[Hypothesis | ModelError]:
         assert all(lane in self._lanes[request.kind.role] for request in batch)
         assert lane not in self.busy, "one batch per lane at a time"
         self.busy.add(lane)
         try:
-            return await self._decode(batch)
+            answers = await self._decode(batch)
+            for place, answer in enumerate(answers):
+                on_answer(place, answer)
+            return answers
         finally:
             self.busy.remove(lane)
 
@@ -155,13 +161,14 @@ class StandInModel:
     def warm_up(self) -> None:
         self._warm = True
 
-    def decode(self, requests: Sequence[DecodeRequest]) -> list[Hypothesis]:
-        """Answer with what arrived, so that a test can see that all of it did."""
+    def decode(self, requests: Sequence[DecodeRequest]) -> Iterator[tuple[int, Hypothesis]]:
+        """Answer with what arrived, so that a test can see that all of it did; the last first."""
         assert self._warm
         for request in requests:
             if request.options.initial_prompt == "crowd" and len(requests) > int(request.options.hotwords or ""):
                 raise RuntimeError("CUDA failed with error out of memory")
-        return [self._decode(request) for request in requests]
+        for place in reversed(range(len(requests))):
+            yield place, self._decode(requests[place])
 
     def _decode(self, request: DecodeRequest) -> Hypothesis:
         match request.options.initial_prompt:

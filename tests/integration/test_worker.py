@@ -15,6 +15,7 @@ import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 from structlog.testing import capture_logs
 
@@ -31,7 +32,8 @@ from asr.types import (
     ModelRole,
 )
 from asr.weights import Weights
-from asr.worker import LoadedModel, ModelProcess
+from asr.worker import ModelProcess
+from asr.worker_batch import LoadedModel
 from config.settings import Models
 from tests.fakes import STAND_IN
 
@@ -132,6 +134,37 @@ async def test_a_batch_keeps_its_order_and_its_audio_apart() -> None:
         for piece, answer in zip(pieces, answers, strict=True):
             assert isinstance(answer, Hypothesis)
             assert answer.text.endswith(f"crc {zlib.crc32(piece):08x}")
+
+
+async def test_what_is_settled_does_not_wait_for_the_rest_of_its_batch(gate: Path) -> None:
+    async with started() as engine, asyncio.TaskGroup() as tasks:
+        heard: dict[int, Hypothesis | ModelError] = {}
+        batch = [asks("hold", hotwords=str(gate)), asks(), asks()]
+        decoding = tasks.create_task(engine.decode(0, batch, heard.__setitem__))
+        writer = await asyncio.to_thread(gate.open, "wb")  # the stand-in begins with the last
+        while len(heard) < 2:  # noqa: ASYNC110  a callback's event
+            await asyncio.sleep(0)
+        assert (set(heard), decoding.done()) == ({1, 2}, False)
+        writer.close()
+        assert await decoding == [heard[place] for place in range(3)]
+
+
+async def test_what_was_settled_before_a_crash_is_not_lost_with_the_rest() -> None:
+    async with started() as engine:
+        scheduler = Scheduler(engine, clock=asyncio.get_running_loop().time, waiting_audio_seconds=60.0)
+        async with asyncio.TaskGroup() as tasks:
+            batch = [
+                msgspec.structs.replace(asks("die" if name == "first" else None), request_id=name, group_key=name)
+                for name in ("first", "second", "third")
+            ]
+            bad, *good = [scheduler.submit(request) for request in batch]
+            tasks.create_task(scheduler.run())
+            answers = [(await future).text for future in good]
+            with pytest.raises(ModelError):
+                await bad
+            scheduler.close()
+    assert [text.split(",")[0] for text in answers] == ["load 1", "load 1"]
+    assert engine.pid is None
 
 
 async def test_audio_longer_than_the_window_fails_alone() -> None:

@@ -17,6 +17,8 @@ from asr.types import (
     Hypothesis,
     ModelError,
     ModelErrorCode,
+    OnAnswer,
+    ignore_answer,
 )
 from tests.fakes import FakeEngine
 
@@ -334,10 +336,12 @@ async def test_a_failed_decode_fails_its_request_only() -> None:
 class Broken(FakeEngine):
     """Raises what no engine should."""
 
-    async def decode(self, lane: int, batch: Sequence[DecodeRequest]) -> list[Hypothesis | ModelError]:
+    async def decode(
+        self, lane: int, batch: Sequence[DecodeRequest], on_answer: OnAnswer = ignore_answer
+    ) -> list[Hypothesis | ModelError]:
         if batch[0].stream_key == "bad":
             raise LookupError(lane)
-        return await super().decode(lane, batch)
+        return await super().decode(lane, batch, on_answer)
 
 
 async def test_an_engine_with_a_mistake_stops_nobody() -> None:
