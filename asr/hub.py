@@ -1,17 +1,20 @@
 """The Hugging Face hub: a model's name becomes files in a directory.
 
 Not by faster_whisper's `download_model`: importing it loads CTranslate2, which belongs into the model
-process alone, and it passes on an argument that newer versions of huggingface_hub refuse.
+process alone, and it passes on an argument that newer versions of huggingface_hub refuse. Nor by huggingface_hub's
+own `hf_hub_download`: newer ones throw away half a file, and half of a model's one big file is gigabytes.
 """
 
 from __future__ import annotations
 
+import errno
 import re
+import shutil
 from fnmatch import fnmatch
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
     Tick = Callable[[int, int | None], None]
@@ -27,8 +30,11 @@ REPOSITORIES = (
 )
 """Where the hub keeps the models that go by a short name."""
 
-NOTES = ".cache"
-"""What huggingface_hub leaves beside the files, to go on after an interruption."""
+NOTES = ".of"
+"""Says beside the files which revision they are of, so that those of two are never mixed."""
+
+PART = ".part"
+"""The ending of a file that has not arrived whole."""
 
 _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
@@ -48,7 +54,7 @@ def download(
     """Fetch the files that match a pattern; give the SHA-256 the hub states for each, "" where it states none.
 
     Goes on where an interrupted download into the same directory ended. `tick` gets bytes done and in all.
-    Raises HubError.
+    Raises HubError, or OSError when the disk is full.
     """
     repo = repository(name)
     if repo is None:
@@ -56,20 +62,55 @@ def download(
     try:
         return _fetch(repo, directory, patterns, endpoint, tick)
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            raise  # no fault of the hub's
         # Its transport is requests, httpx or httpx2, as the version goes, each with a family of exceptions.
         reason = next(iter(str(error).strip().splitlines()), "no reason given")
         raise HubError(f"the model hub did not give {repo} ({type(error).__name__}: {reason})") from error
 
 
 def _fetch(repo: str, directory: Path, patterns: Sequence[str], endpoint: str | None, tick: Tick) -> dict[str, str]:
-    from huggingface_hub import HfApi, hf_hub_download  # noqa: PLC0415  a sixth of a second, seldom needed
+    from huggingface_hub import HfApi, hf_hub_url  # noqa: PLC0415  a sixth of a second, seldom needed
 
     info = HfApi(endpoint=endpoint).model_info(repo, files_metadata=True)
-    files = [each for each in info.siblings or () if any(fnmatch(each.rfilename, wanted) for wanted in patterns)]
+    files = [each for each in info.siblings or () if _is_wanted(each.rfilename, patterns)]
+    _begin(directory, str(info.sha))
     bar = _progress_bar(tick, sum(each.size or 0 for each in files))
     for each in files:
-        hf_hub_download(repo, each.rfilename, revision=info.sha, local_dir=directory, endpoint=endpoint, tqdm_class=bar)
+        url = hf_hub_url(repo, each.rfilename, revision=info.sha, endpoint=endpoint)
+        _get(url, directory / each.rfilename, each.size, bar)
     return {each.rfilename: each.lfs.sha256 if each.lfs else "" for each in files}
+
+
+def _is_wanted(name: str, patterns: Iterable[str]) -> bool:
+    """Match a name of the repository; one with a directory in it could lead anywhere."""
+    return "/" not in name and any(fnmatch(name, wanted) for wanted in patterns)
+
+
+def _begin(directory: Path, revision: str) -> None:
+    """Keep what is there of this revision, and nothing else."""
+    note = directory / NOTES
+    if not note.is_file() or note.read_text() != revision:
+        shutil.rmtree(directory, ignore_errors=True)
+        directory.mkdir()
+        note.write_text(revision)
+
+
+def _get(url: str, path: Path, size: int | None, bar: type[Any]) -> None:
+    """Fetch a file, or the rest of it; it has its name once it is whole."""
+    from huggingface_hub.file_download import http_get  # noqa: PLC0415  as above
+    from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]  # noqa: PLC0415  it is documented
+
+    if path.exists():
+        bar(initial=path.stat().st_size)
+        return
+    part = path.with_name(path.name + PART)
+    with part.open("ab") as file:
+        if size is not None and file.tell() > size:  # nothing could come after that
+            file.seek(0)
+            file.truncate()
+        http_get(url, file, resume_size=file.tell(), headers=build_hf_headers(), expected_size=size, tqdm_class=bar)
+    part.rename(path)
 
 
 def _progress_bar(tick: Tick, total: int) -> type[Any]:

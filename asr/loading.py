@@ -12,9 +12,15 @@ if TYPE_CHECKING:
 MOST_THREADS = 4
 """More help one decode little and take from the others."""
 
+SMALL_BYTES = 200_000_000
+"""Weights of tiny and base are smaller. Their steps are so short that threads spend them on waiting for one another:
+with base, two take as long as one (docs/performance.md)."""
 
-def default_threads(processes: int) -> int:
-    """Count the cores that each of so many processes may use, up to MOST_THREADS."""
+
+def default_threads(weights: Weights, processes: int) -> int:
+    """Choose a model's threads: one; for a large model its process's share of the cores, up to MOST_THREADS."""
+    if (weights.directory / "model.bin").stat().st_size < SMALL_BYTES:
+        return 1
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return max(1, min((usable or 1) // processes, MOST_THREADS))
 

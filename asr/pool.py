@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from asr.types import ignore_answer
-from asr.worker import ModelProcess
+from asr.worker import LOADER, ModelProcess
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -29,11 +29,13 @@ class ModelPool:
         self._processes = processes
 
     @classmethod
-    def of(cls, settings: Models, interim: Weights, final: Weights, *, close_seconds: float = 5.0) -> ModelPool:
+    def of(
+        cls, settings: Models, interim: Weights, final: Weights, *, loader: str = LOADER, close_seconds: float = 5.0
+    ) -> ModelPool:
         """Plan as many processes as the settings ask for."""
         places = [(index,) for index in settings.device_index for _ in range(settings.processes)]
         each = [msgspec.structs.replace(settings, device_index=place) for place in places]
-        return cls([ModelProcess(one, interim, final, close_seconds=close_seconds) for one in each])
+        return cls([ModelProcess(one, interim, final, loader=loader, close_seconds=close_seconds) for one in each])
 
     @property
     def pids(self) -> tuple[int, ...]:

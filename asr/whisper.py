@@ -84,7 +84,7 @@ class Whisper:
                 device_index=settings.device_index[0] if device == "cuda" else 0,
                 # CTranslate2's own "auto" would take the fastest, not what the weights are.
                 compute_type="default" if settings.compute_type == "auto" else settings.compute_type,
-                cpu_threads=settings.threads or default_threads(settings.processes),
+                cpu_threads=settings.threads or default_threads(weights, settings.processes),
                 local_files_only=True,
             )
         except Exception as error:  # CTranslate2 raises RuntimeError and ValueError, tokenizers bare Exception

@@ -16,7 +16,7 @@ STEPS_SECONDS = (7.0, 8.0, 10.0, 12.0, 15.0, 20.0, 25.0, LONGEST_SECONDS)
 """Windows are of these lengths only, so that utterances of about one length are decoded together."""
 
 FLOORS_SECONDS = {"tiny": 10.0, "tiny.en": 10.0, "base": 7.0, "base.en": 7.0}
-"""Base was measured (docs/performance.md), tiny.en in a first experiment; the others have not been."""
+"""Base and tiny.en were measured (docs/performance.md); the others have not been."""
 
 FLOOR_SECONDS = 10.0
 MARGIN_SECONDS = 2.0

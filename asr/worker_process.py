@@ -33,6 +33,12 @@ PLACE_BYTES = LONGEST_DECODE_MS * BYTES_PER_MS
 """The room of one request in its lane's shared memory; a batch lies in consecutive places."""
 
 ERROR_CHARACTERS = 200
+
+THREADING = {"OPENBLAS_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+"""What the libraries are told when they are loaded, unless the operator has told them otherwise. Numpy's own threads
+would spend more on waiting for one another than the features of an utterance cost. Those of the decoder wait by
+spinning, and when something else wants the cores, for the very thread that they keep from running: for seconds."""
+
 NO_MEMORY = 12
 """The exit status of a process that had no memory for a single utterance (errno's ENOMEM)."""
 
@@ -135,8 +141,7 @@ read_report: Callable[[bytes], Report] = msgspec.msgpack.Decoder(Report).decode
 def main(pipe: Connection, slots: Sequence[Any]) -> None:
     """Be the model process. `slots` holds each lane's shared memory. Does not return."""
     logging.disable()  # the libraries' own; some name what was said
-    # Numpy's own threads would spend more on waiting for one another than the features of an utterance cost.
-    os.environ["OPENBLAS_NUM_THREADS"] = "1"
+    os.environ |= THREADING | os.environ
     try:
         plan = read_plan(pipe.recv_bytes())
         inboxes = [_Inbox() for _ in plan.weights]

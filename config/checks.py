@@ -36,12 +36,19 @@ def check_language(language: str) -> None:
         raise ValueError(f"Expected a language code such as en, es or de, or auto, got {language!r}{hint}")
 
 
+def is_english_only(model: str) -> bool:
+    """Tell by its name whether a model knows no other language."""
+    return model.endswith(".en") or (model.startswith("distil-") and "/" not in model)
+
+
 def check_model_language(model: str, language: str | None, task: str | None = None) -> None:
     """Refuse a language, or to translate, for a model that knows English only."""
-    if model.endswith(".en") and task == "translate":
-        raise ValueError(f"Expected task transcribe, for {model} knows English only; or a model without .en")
-    if model.endswith(".en") and language not in {"en", "auto", None}:
-        raise ValueError(f"Expected language en, for {model} knows no other; or a model without .en")
+    if not is_english_only(model):
+        return
+    if task == "translate":
+        raise ValueError(f"Expected task transcribe, for {model} knows English only; or another model")
+    if language not in {"en", "auto", None}:
+        raise ValueError(f"Expected language en, for {model} knows no other; or another model")
 
 
 def check_token(secret: Secret) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from asr.pool import ModelPool
 from asr.weights import Weights, default_cache_dir, resolve
+from asr.worker import LOADER
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,7 +44,7 @@ async def start_models(
     """
     final = await find_weights(settings.final, settings, progress)
     interim = final if settings.interim == settings.final else await find_weights(settings.interim, settings, progress)
-    engine = ModelPool.of(settings, interim, final, close_seconds=CLOSE_SECONDS)
+    engine = ModelPool.of(settings, interim, final, loader=LOADER, close_seconds=CLOSE_SECONDS)
     await engine.start(on_loading)
     return engine
 

@@ -9,7 +9,16 @@ import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from asr.types import DecodeRequest, Hypothesis, ModelError, ModelErrorCode, ModelLoadError, ModelRole, ignore_answer
+from asr.types import (
+    DecodeKind,
+    DecodeRequest,
+    Hypothesis,
+    ModelError,
+    ModelErrorCode,
+    ModelLoadError,
+    ModelRole,
+    ignore_answer,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -164,6 +173,8 @@ class StandInModel:
     def decode(self, requests: Sequence[DecodeRequest]) -> Iterator[tuple[int, Hypothesis]]:
         """Answer with what arrived, so that a test can see that all of it did; the last first."""
         assert self._warm
+        if self.name.startswith("unable ") and requests[0].kind is DecodeKind.FINAL:
+            raise ValueError("told to fail")
         for request in requests:
             if request.options.initial_prompt == "crowd" and len(requests) > int(request.options.hotwords or ""):
                 raise RuntimeError("CUDA failed with error out of memory")

