@@ -67,6 +67,13 @@ class SpeechTrack:
         """Whether an utterance is open."""
         return self._open is not None
 
+    @property
+    def settled_sample(self) -> int:
+        """No utterance that is yet to be given begins before this sample."""
+        if self._open is not None:
+            return self._open.onset * BLOCK_SAMPLES
+        return max(0, self._blocks - self._minimum - ONSET_SLACK_BLOCKS) * BLOCK_SAMPLES
+
     def push(self, block: bytes, arrived_at: float) -> Utterance | None:
         """Take the next block; give the utterance that it ends, if it does."""
         voiced = self._voiced(block)

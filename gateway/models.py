@@ -7,7 +7,7 @@ import os
 import threading
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from asr.pool import ModelPool
 from asr.weights import Weights, default_cache_dir, resolve
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from asr.weights import Progress
     from config.settings import Models
+
+T = TypeVar("T")
 
 CLOSE_SECONDS = 1.0
 """The model process ends at once when asked; one that does not is killed."""
@@ -49,10 +51,10 @@ async def start_models(
     return engine
 
 
-async def in_daemon_thread(work: Callable[[], Weights]) -> Weights:
+async def in_daemon_thread(work: Callable[[], T]) -> T:
     """Run blocking work that must not hold up the end of the process, as a download in an executor would."""
     loop = asyncio.get_running_loop()
-    done: asyncio.Future[Weights] = loop.create_future()
+    done: asyncio.Future[T] = loop.create_future()
 
     def tell(settle: Callable[[], None]) -> None:
         with suppress(RuntimeError):  # the loop is closed: nobody waits any more

@@ -18,6 +18,7 @@ COMMANDS = {
     "route": ("gateway.cli.route", "route", "Tell which route a stream takes, and why."),
     "receive": ("gateway.cli.receive", "receive", "Receive webhooks, verify them and print them."),
     "call": ("gateway.cli.call", "call", "Play files into a gateway as a telephone system would."),
+    "transcribe": ("gateway.cli.transcribe", "transcribe", "Transcribe audio files."),
     "models": ("gateway.cli.models", "models", "See, fetch, check and try the models that transcribe."),
     "demo": ("gateway.cli.demo", "demo", "Watch two calls being transcribed, start to end."),
 }
@@ -64,4 +65,5 @@ def main() -> None:
       linescribe receive                  a receiver that prints what it is sent
       linescribe run --config FILE        the gateway itself
       linescribe call asterisk call.wav   a call to try it with
+      linescribe transcribe call.wav      the words of a recording, without a gateway
     """
