@@ -11,7 +11,7 @@ import msgspec
 import structlog
 
 if TYPE_CHECKING:
-    from config.settings import Tls
+    from config.listeners import Tls
 
 log = structlog.get_logger()
 

@@ -12,9 +12,7 @@ import msgspec
 from config.checks import (
     check_language,
     check_model_language,
-    check_network,
     check_path,
-    check_token,
     decode_webhook_secret,
     distinct,
     http_url,
@@ -23,10 +21,11 @@ from config.checks import (
 )
 
 # At run time too: msgspec resolves the annotations below.
+from config.listeners import AudioSocketListener, Http
 from config.profiles import PROFILES, REALTIME, Profile, Task
 from config.routes import DEFAULT_ROUTE, Route
 from config.secret import Secret  # noqa: TC001
-from config.types import Count, DeviceIndex, Group, Host, Name, NotNegative, Port, Positive, Role
+from config.types import Count, DeviceIndex, Group, Name, NotNegative, Positive
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,71 +42,6 @@ class Log(Group, frozen=True, kw_only=True):
     transcripts: bool = False
 
 
-class Tls(Group, frozen=True, kw_only=True):
-    """What a listener needs to speak TLS: PEM files, read again when they change."""
-
-    certificate: str
-    key: str
-    client_ca: str | None = None
-
-    def __post_init__(self) -> None:
-        for path in (self.certificate, self.key, self.client_ca):
-            check_path(path)
-
-
-class AudioSocketListener(Group, frozen=True, kw_only=True):
-    """One port on which Asterisk's AudioSocket is answered."""
-
-    name: Name = "audiosocket"
-    host: Host = "127.0.0.1"
-    port: Port = 9092
-    encoding: Literal["slin", "ulaw", "alaw"] = "slin"
-    allowed_peers: tuple[str, ...] = ()
-    account: Name | None = None
-    registration: Literal["optional", "required"] = "optional"
-    role: Role = "inbound"
-    label: str | None = None
-    uuid_timeout_seconds: Positive = 5.0
-    idle_timeout_seconds: Positive | None = None
-    keep_alive: Literal["gaps", "always", "never"] = "gaps"
-    keep_alive_seconds: Positive = 1.0
-    tls: Tls | None = None
-
-    def __post_init__(self) -> None:
-        for network in self.allowed_peers:
-            check_network(network)
-
-
-class Token(Group, frozen=True, kw_only=True):
-    """Who may use the HTTP API."""
-
-    name: Name
-    secret: Secret
-
-    def __post_init__(self) -> None:
-        check_token(self.secret)
-
-
-class Http(Group, frozen=True, kw_only=True):
-    """The port of the HTTP API."""
-
-    host: Host = "127.0.0.1"
-    port: Port | None = 8080
-    tls: Tls | None = None
-    public_url: str | None = None
-    trusted_proxies: tuple[str, ...] = ()
-    tokens: tuple[Token, ...] = ()
-
-    def __post_init__(self) -> None:
-        if self.public_url is not None and any((http_url(self.public_url).query, http_url(self.public_url).fragment)):
-            raise ValueError("Expected a public_url without ? and #")
-        for network in self.trusted_proxies:
-            check_network(network)
-        distinct("names in http.tokens", [token.name for token in self.tokens])
-        if len({token.secret for token in self.tokens}) < len(self.tokens):
-            raise ValueError("Expected each of http.tokens to have a secret of its own")
-
-
 class Calls(Group, frozen=True, kw_only=True):
     """The life of a call."""
 
@@ -122,17 +56,23 @@ class Calls(Group, frozen=True, kw_only=True):
     hurry_seconds: Positive = 10.0
 
 
+Hangover = Annotated[int, msgspec.Meta(ge=100, le=5000)]
+
+
 class Speech(Group, frozen=True, kw_only=True):
     """Where utterances begin and end."""
 
     vad_aggressiveness: Annotated[int, msgspec.Meta(ge=0, le=3)] = 2
     pre_roll_ms: Annotated[int, msgspec.Meta(ge=0, le=2000)] = 300
     minimum_speech_ms: Annotated[int, msgspec.Meta(ge=20, le=1000)] = 100
-    hangover_ms: Annotated[int, msgspec.Meta(ge=100, le=5000)] = 500
+    hangover_ms: Hangover = 500
+    hangover_shortest_ms: Hangover = 400
+    hangover_longest_ms: Hangover = 700
     longest_utterance_ms: Annotated[int, msgspec.Meta(ge=2000, le=LONGEST_DECODE_MS)] = LONGEST_DECODE_MS
 
     def __post_init__(self) -> None:
-        if self.pre_roll_ms + self.minimum_speech_ms + self.hangover_ms > self.longest_utterance_ms:
+        hangover_ms = max(self.hangover_ms, self.hangover_longest_ms)
+        if self.pre_roll_ms + self.minimum_speech_ms + hangover_ms > self.longest_utterance_ms:
             raise ValueError("Expected longest_utterance_ms to have room for pre-roll, minimum speech and hangover")
 
 
@@ -190,6 +130,7 @@ class Endpoint(Group, frozen=True, kw_only=True):
     url: str
     secrets: Annotated[tuple[Secret, ...], msgspec.Meta(min_length=1, max_length=8)]
     allow_plain_http: bool = False
+    interims: bool = False
 
     def __post_init__(self) -> None:
         parts = http_url(self.url)
@@ -219,6 +160,8 @@ class Delivery(Group, frozen=True, kw_only=True):
     jitter: Annotated[float, msgspec.Meta(ge=0, le=0.9)] = 0.2
     concurrency: Annotated[int, msgspec.Meta(ge=1, le=256)] = 16
     hold_back_seconds: NotNegative = 600.0
+    interim_timeout_seconds: Positive = 2.0
+    interim_concurrency: Annotated[int, msgspec.Meta(ge=1, le=256)] = 8
     keep_hours: Positive = 168.0
 
     def __post_init__(self) -> None:

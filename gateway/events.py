@@ -118,6 +118,18 @@ class OfUtterance(OnTrack, frozen=True, kw_only=True):
     end_ms: int
 
 
+class TranscriptInterim(OfUtterance, frozen=True, kw_only=True):
+    """The text so far, while somebody speaks: shown once or not at all. `sequence` is that of the last stored event."""
+
+    type: ClassVar[str] = "transcript.interim"
+
+    text: str
+    revision: int
+    stable_chars: int
+    model: str
+    latency_ms: int
+
+
 class TranscriptFinal(OfUtterance, frozen=True, kw_only=True):
     """The text that stays."""
 
@@ -174,6 +186,17 @@ class StoredEvent(msgspec.Struct, frozen=True, kw_only=True):
     """UTF-8 JSON: `{"type", "timestamp", "data"}`."""
 
 
+class EncodedInterim(msgspec.Struct, frozen=True, kw_only=True):
+    """An interim as a webhook carries it. No store keeps it."""
+
+    event_id: str
+    """`webhook-id`: one per utterance and revision."""
+    call_id: str
+    utterance_id: str
+    body: bytes
+    """UTF-8 JSON, as of a stored event."""
+
+
 class _Body(msgspec.Struct, frozen=True):
     type: str
     timestamp: str
@@ -190,8 +213,22 @@ def store(event: Event, wall_time: float) -> StoredEvent:
         call_id=event.call_id,
         sequence=event.sequence,
         type=event.type,
-        body=_encoder.encode(_Body(event.type, rfc3339(wall_time), event)),
+        body=_encode(event, wall_time),
     )
+
+
+def encode_interim(event: TranscriptInterim, wall_time: float) -> EncodedInterim:
+    """Encode an interim once, for every receiver."""
+    return EncodedInterim(
+        event_id=f"msg_{event.utterance_id}_{event.revision}",
+        call_id=event.call_id,
+        utterance_id=event.utterance_id,
+        body=_encode(event, wall_time),
+    )
+
+
+def _encode(event: Event, wall_time: float) -> bytes:
+    return _encoder.encode(_Body(event.type, rfc3339(wall_time), event))
 
 
 def rfc3339(wall_time: float) -> str:

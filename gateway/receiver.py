@@ -65,7 +65,7 @@ class Receiver:
         self._on_event = on_event
         self._answer = answer
         self._on_refused = on_refused
-        self._seen = _Recent(REMEMBERED_EVENTS)
+        self._seen = Recent(REMEMBERED_EVENTS)
         app = web.Application(client_max_size=LONGEST_BODY_BYTES)
         app.router.add_post(path, self._handle)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=STOP_SECONDS)
@@ -113,7 +113,7 @@ class Receiver:
         return status
 
 
-class _Recent:
+class Recent:
     """The last so many names; what comes up again counts as new."""
 
     def __init__(self, limit: int) -> None:
@@ -127,6 +127,7 @@ class _Recent:
         return True
 
     def add(self, name: str) -> None:
+        """Remember a name, and forget the oldest where there are too many."""
         self._names[name] = None
         if len(self._names) > self._limit:
             self._names.popitem(last=False)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from collections import deque
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
@@ -18,6 +19,7 @@ from gateway.events import (
     Event,
     Source,
     TrackStarted,
+    encode_interim,
     store,
 )
 from gateway.transcript import Clock, Place, Spoken
@@ -30,8 +32,49 @@ if TYPE_CHECKING:
     from adapters.stream import StreamEnd
     from asr.types import Decoder, Hypothesis, ModelError
     from config.settings import Settings
-    from gateway.events import StoredEvent
+    from gateway.events import EncodedInterim, StoredEvent
     from gateway.tracks import CallTrack
+
+REMEMBERED_UTTERANCES = 256
+"""A late interim is known by its utterance being published already. It is late by one decode, seconds at most."""
+
+
+class Interims(Protocol):
+    """Shows interims to the endpoints that want them: at once or not at all. No method waits or raises."""
+
+    def wanted(self, endpoints: Sequence[str], /) -> bool:
+        """Tell whether any of these endpoints wants interims."""
+        ...
+
+    def show(self, interim: EncodedInterim, endpoints: Sequence[str], /) -> None:
+        """Show an interim to those of these endpoints that want it."""
+        ...
+
+    def close(self, utterance_id: str, /) -> None:
+        """Send no more of an utterance than what is on its way."""
+        ...
+
+    def end(self, call_id: str, /) -> int:
+        """Send no more of a call; tell how many of its interims did not get where they were wanted."""
+        ...
+
+
+class NoInterims:
+    """Shows none."""
+
+    def wanted(self, _endpoints: Sequence[str], /) -> bool:
+        """Tell that nobody wants them."""
+        return False
+
+    def show(self, interim: EncodedInterim, endpoints: Sequence[str], /) -> None:
+        """Do nothing."""
+
+    def close(self, utterance_id: str, /) -> None:
+        """Do nothing."""
+
+    def end(self, _call_id: str, /) -> int:
+        """Tell that none was shed."""
+        return 0
 
 
 class Means(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,6 +84,7 @@ class Means(msgspec.Struct, frozen=True, kw_only=True):
     decoder: Decoder
     publish: Callable[[StoredEvent, Sequence[str]], Awaitable[None]]
     """Store an event for these endpoints; returns once it is committed."""
+    interims: Interims = NoInterims()
     clock: Callable[[], float]
     wall: Callable[[], float]
 
@@ -48,7 +92,7 @@ class Means(msgspec.Struct, frozen=True, kw_only=True):
 class CallRecord:
     """One call's events, one at a time, so that sequences have no gap.
 
-    Every method returns once its event is committed, and raises what the store raises.
+    Every coroutine returns once its event is committed, and raises what the store raises.
     """
 
     def __init__(
@@ -69,6 +113,12 @@ class CallRecord:
         self._log = log
         self._committing = asyncio.Lock()
         self._sequence = 0
+        self._stored = 0
+        """The sequence of the last event that is committed."""
+        self._ended = False
+        self._published: deque[str] = deque(maxlen=REMEMBERED_UTTERANCES)
+        """The utterances last published."""
+        self._interims_shed = 0
         self._failed = 0
         self._suppressed: dict[str, int] = {}
 
@@ -98,8 +148,40 @@ class CallRecord:
         await self._publish(lambda place: CallResumed(**_fields(place), at_ms=at_ms))
         self._log.info("call resumed", at_ms=at_ms)
 
+    @property
+    def wants_interims(self) -> bool:
+        """Whether anybody is there to show interims to."""
+        return self._means.interims.wanted(self._endpoints)
+
+    def interim(self, spoken: Spoken, heard: Hypothesis, *, revision: int, stable_chars: int) -> None:
+        """Show `transcript.interim`, without waiting; nothing is stored, and it may be shed.
+
+        `spoken` holds what was heard so far of an utterance that is still open; `revision` counts its interims
+        from 1. One that comes after its utterance was published, or after the call's end, is left out.
+        """
+        if not heard.text or self._ended or spoken.utterance_id in self._published or not self.wants_interims:
+            return
+        if not self._stored:  # nobody has been told of the call yet
+            self.interim_shed()
+            return
+        now = self._means.clock()
+        place = Place(call_id=self._call_id, source=spoken.source, sequence=self._stored)
+        event = transcript.interim(spoken, heard, place, now, revision=revision, stable_chars=stable_chars)
+        self._means.interims.show(encode_interim(event, self._means.wall()), self._endpoints)
+        self._log.debug("interim", utterance_id=event.utterance_id, revision=revision, latency_ms=event.latency_ms)
+
+    def interim_shed(self) -> None:
+        """Count an interim that was given up before it was shown."""
+        self._interims_shed += 1
+
+    def _close(self, spoken: Spoken) -> None:
+        """Show no more interims of an utterance: what it came to is about to be published."""
+        self._published.append(spoken.utterance_id)
+        self._means.interims.close(spoken.utterance_id)
+
     async def final(self, spoken: Spoken, heard: Hypothesis) -> None:
         """Publish `transcript.final`, or count an utterance in which the model heard no words."""
+        self._close(spoken)
         if not heard.text:
             self._suppressed["empty"] = self._suppressed.get("empty", 0) + 1
             self._log.info("utterance without words", utterance_id=spoken.utterance_id)
@@ -118,6 +200,7 @@ class CallRecord:
 
     async def failed(self, spoken: Spoken, error: ModelError) -> None:
         """Publish `transcript.failed`."""
+        self._close(spoken)
         self._failed += 1
         self._log.error("utterance not decoded", utterance_id=spoken.utterance_id, code=error.code, error=str(error))
         await self._publish(lambda place: transcript.failed(spoken, error, place), spoken.source)
@@ -132,6 +215,8 @@ class CallRecord:
         tracks: Mapping[str, CallTrack],
     ) -> None:
         """Publish `call.ended`; nothing may follow it."""
+        self._ended = True
+        self._interims_shed += self._means.interims.end(self._call_id)
         await self._publish(
             lambda place: CallEnded(
                 **_fields(place),
@@ -142,7 +227,7 @@ class CallRecord:
                 audio_ms={name: track.media.audio_ms for name, track in tracks.items()},
                 gap_ms={name: track.media.gap_ms for name, track in tracks.items()},
                 utterances=sum(track.speech.utterances for track in tracks.values()),
-                interims_shed=0,
+                interims_shed=self._interims_shed,
                 failed=self._failed,
                 suppressed=self._suppressed,
                 last_sequence=place.sequence,
@@ -159,6 +244,7 @@ class CallRecord:
             except Exception:  # not when cancelled: then it may be committed all the same
                 self._sequence -= 1
                 raise
+            self._stored = event.sequence
 
 
 _fields = msgspec.structs.asdict

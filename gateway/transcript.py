@@ -13,6 +13,7 @@ from gateway.events import (
     Source,
     TranscriptFailed,
     TranscriptFinal,
+    TranscriptInterim,
     WordInfo,
     rfc3339,
 )
@@ -105,6 +106,20 @@ def final(spoken: Spoken, heard: Hypothesis, place: Place, clock: Clock, now: fl
         confidence=heard.confidence,
         words=words if wanted.words else None,
         segments=segments if wanted.segments else None,
+        model=heard.model,
+        latency_ms=latency_ms(spoken, now),
+    )
+
+
+def interim(
+    spoken: Spoken, heard: Hypothesis, place: Place, now: float, *, revision: int, stable_chars: int
+) -> TranscriptInterim:
+    """Make the event of an utterance that is still open; `spoken` holds what was heard of it so far."""
+    return TranscriptInterim(
+        **_of_utterance(spoken, place),
+        text=heard.text,
+        revision=revision,
+        stable_chars=stable_chars,
         model=heard.model,
         latency_ms=latency_ms(spoken, now),
     )

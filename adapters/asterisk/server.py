@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from adapters.stream import Host
-    from config.settings import AudioSocketListener
+    from config.listeners import AudioSocketListener
 
 log = structlog.get_logger()
 

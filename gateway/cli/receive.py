@@ -6,17 +6,17 @@ import asyncio
 import base64
 import secrets
 import signal
+import sys
 import time
-from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 import msgspec
 from rich.console import Console
-from rich.text import Text
 
 from config.checks import SECRET_PREFIX, decode_webhook_secret, is_loopback
 from config.secret import Secret
+from gateway.cli.receive_live import LinePrinter
 from gateway.receiver import NO_CONTENT, Received, Receiver
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ that is sent again is shown once.
 
 \b
   linescribe receive                  show events; prints a secret and the settings to paste
+  linescribe receive --interims       the same, with text while somebody speaks; finals take its place
   linescribe receive --json | jq .    for programs: one JSON object per event, nothing else
 
 To receive with a secret of your own:
@@ -62,21 +63,27 @@ Ctrl-C ends it. A gateway keeps what it cannot deliver and tries again: after 5 
     help="The endpoint's secret, whsec_... Better given by the environment: others on this machine can read"
     " a command line. Without one, a secret is made and shown.",
 )
+@click.option(
+    "--interims",
+    is_flag=True,
+    help="Let the settings that are printed ask for interims. What comes is shown in any case.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print each event as one line of JSON.")
-def receive(host: str, port: int, secret: str | None, as_json: bool) -> None:
+def receive(host: str, port: int, secret: str | None, interims: bool, as_json: bool) -> None:
     """Receive webhooks and show them (the help text stands in HELP)."""
     chosen = secret or _make_secret()
     try:
         key = decode_webhook_secret(Secret(chosen))
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--secret") from error
-    show = _print_json if as_json else _line_printer(Console(highlight=False, soft_wrap=True))
+    lines = LinePrinter(Console(highlight=False, soft_wrap=True))
+    show = _print_json if as_json else lines.show
 
     def announce(actual_port: int) -> None:
         url = receiver_url(host, actual_port)
         click.echo(f"Listening on {url} - Ctrl-C ends.", err=True)
         if not secret:
-            click.echo(settings_to_paste(url, chosen), err=True)
+            click.echo(settings_to_paste(url, chosen, interims=interims), err=True)
 
     try:
         asyncio.run(_serve(key, host, port, show, announce))
@@ -84,6 +91,8 @@ def receive(host: str, port: int, secret: str | None, as_json: bool) -> None:
         if isinstance(error, BrokenPipeError):
             raise  # click ends quietly when the reader of our output has gone
         raise click.ClickException(f"Cannot listen on {host} port {port}: {error.strerror or error}") from error
+    finally:
+        lines.close()
 
 
 def receiver_url(host: str, port: int) -> str:
@@ -92,12 +101,14 @@ def receiver_url(host: str, port: int) -> str:
     return f"http://[{name}]:{port}/" if ":" in name else f"http://{name}:{port}/"
 
 
-def settings_to_paste(url: str, secret: str) -> str:
+def settings_to_paste(url: str, secret: str, *, interims: bool = False) -> str:
     """Write the settings that send a gateway's events here: as a file's lines and as a variable."""
     host = url.removeprefix("http://").rpartition(":")[0].strip("[]")
     fields = {"name": "receive", "url": f'"{url}"', "secrets": f'["{secret}"]'}
     if not is_loopback(host):
         fields["allow_plain_http"] = "true"
+    if interims:
+        fields["interims"] = "true"
     lines = "\n".join(f"      {key}: {value}" for key, value in fields.items())
     inline = ", ".join(f"{key}: {value}" for key, value in fields.items())
     return (
@@ -107,19 +118,6 @@ def settings_to_paste(url: str, secret: str) -> str:
         "or this into its environment:\n\n"
         f"export LINESCRIBE_DELIVERY__ENDPOINTS='[{{{inline}}}]'\n"
     )
-
-
-def format_event(event: Received) -> Text:
-    """Put an event on one line: when, which call, who, and what happened. Any `data` will do."""
-    data = event.data
-    who = _field(data, "label") or _field(data, "role") or _field(data, "track")
-    line = Text(f"{_local_time(event)}  ", style="dim")
-    # The end of a UUIDv7 is random; its beginning is shared by calls of the same minute.
-    line.append(f"{_field(data, 'call_id')[-8:]:8}  ", style="cyan")
-    line.append(f"{who:10.10}  ", style="bold")
-    line.append(f"{_span(data):19}  ")
-    line.append(*_happening(event.type, data))
-    return line
 
 
 async def _serve(
@@ -154,7 +152,8 @@ async def _serve(
 
 
 def _complain(reason: str) -> None:
-    click.echo(f"Refused a request: {reason}. Has the gateway this receiver's secret?", err=True)
+    # Not by click, which would write past what LinePrinter puts before sys.stderr, into the lines that it moves.
+    print(f"Refused a request: {reason}. Has the gateway this receiver's secret?", file=sys.stderr)
 
 
 def _make_secret() -> str:
@@ -164,71 +163,3 @@ def _make_secret() -> str:
 def _print_json(event: Received) -> None:
     body = {"type": event.type, "timestamp": event.timestamp, "data": event.data}
     click.echo(msgspec.json.encode(body))
-
-
-def _line_printer(console: Console) -> Callable[[Received], None]:
-    def show(event: Received) -> None:
-        console.print(format_event(event))
-        console.file.flush()
-
-    return show
-
-
-def _field(data: dict[str, Any], name: str) -> str:
-    value = data.get(name)
-    return "" if value is None else _printable(str(value))
-
-
-def _printable(text: str) -> str:
-    """Take out what could steer a terminal; the words of a caller are nobody's commands."""
-    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
-
-
-def _local_time(event: Received) -> str:
-    try:
-        moment = datetime.fromisoformat(event.timestamp).astimezone()
-    except (ValueError, OverflowError):
-        moment = datetime.fromtimestamp(event.received_at).astimezone()
-    return f"{moment:%H:%M:%S}"
-
-
-def _span(data: dict[str, Any]) -> str:
-    start, end = data.get("start_ms"), data.get("end_ms")
-    if not isinstance(start, int) or not isinstance(end, int):
-        return ""
-    return f"{_clock_text(start)}-{_clock_text(end)}"
-
-
-def _clock_text(milliseconds: int) -> str:
-    minutes, rest = divmod(milliseconds, 60_000)
-    return f"{minutes:02}:{rest / 1000:06.3f}"
-
-
-def _happening(kind: str, data: dict[str, Any]) -> tuple[str, str]:
-    """Say what happened, and in which style."""
-    match kind:
-        case "transcript.final":
-            return _field(data, "text"), ""
-        case "transcript.interim":
-            return _field(data, "text"), "dim italic"
-        case "transcript.failed":
-            return f"no text: {_field(data, 'reason')}", "red"
-        case "call.digit":
-            return f"pressed {_field(data, 'digit')}", "magenta"
-        case "call.ended":
-            return f"call ended: {_field(data, 'reason')}; {_counts(data)}", "green"
-        case _:
-            return f"{_printable(kind)}{_origin(data)}", "green"
-
-
-def _counts(data: dict[str, Any]) -> str:
-    counts = f"utterances {_field(data, 'utterances')}, failed {_field(data, 'failed')}"
-    duration = data.get("duration_ms")
-    return f"{_clock_text(duration)}, {counts}" if isinstance(duration, int) else counts
-
-
-def _origin(data: dict[str, Any]) -> str:
-    source = data.get("source")
-    if not isinstance(source, dict):
-        return ""
-    return f" from {_field(source, 'listener')} {_field(source, 'call_id')}".rstrip()

@@ -24,6 +24,11 @@ class Answered(msgspec.Struct, frozen=True):
     def __str__(self) -> str:
         return f"HTTP {self.status}"
 
+    @property
+    def accepted(self) -> bool:
+        """Whether the receiver has it."""
+        return self.status // 100 == 2  # noqa: PLR2004  the class of 2xx
+
 
 class Unanswered(msgspec.Struct, frozen=True):
     """No answer came: no connection, or none in time."""
@@ -32,6 +37,11 @@ class Unanswered(msgspec.Struct, frozen=True):
 
     def __str__(self) -> str:
         return self.error
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the receiver has it: nobody can tell."""
+        return False
 
 
 Outcome = Answered | Unanswered
@@ -71,7 +81,7 @@ def decide(
     `retry_seconds` are the waits before the second attempt, the third and so on. A wait is varied by up to
     `jitter` of itself, as `random` (0 to 1) says. Retry-After may lengthen a wait, never shorten it.
     """
-    if isinstance(outcome, Answered) and _is_success(outcome.status):
+    if outcome.accepted:
         return Delivered()
     if isinstance(outcome, Answered) and outcome.status == GONE:
         return GiveUp(f"{outcome}: the receiver wants no more")
@@ -93,10 +103,6 @@ def retry_after_seconds(header: str | None, now: float) -> float | None:
     except ValueError:
         return None
     return moment.timestamp() - now
-
-
-def _is_success(status: int) -> bool:
-    return status // 100 == 2  # noqa: PLR2004  the class of 2xx
 
 
 def _asked(outcome: Outcome, retry_seconds: Sequence[float]) -> float:

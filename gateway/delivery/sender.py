@@ -3,38 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-import aiohttp
 import structlog
 
-from config.checks import decode_webhook_secret
-from gateway import __version__
 from gateway.delivery.outbox import Delivery, Outbox, OutboxError, Probe, no_probe
-from gateway.delivery.retry import (
-    Answered,
-    Decision,
-    Delivered,
-    GiveUp,
-    Outcome,
-    RetryAt,
-    Unanswered,
-    decide,
-    retry_after_seconds,
-)
-from gateway.delivery.signing import sign
+from gateway.delivery.posting import Poster
+from gateway.delivery.retry import Decision, Delivered, GiveUp, Outcome, RetryAt, Unanswered, decide
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import aiohttp
+
     from config import settings
-
-HEADERS = {"content-type": "application/json", "user-agent": f"Linescribe/{__version__}"}
-
-LONGEST_ANSWER_BYTES = 65_536
-"""Read so far to let the connection be used again; a longer answer costs its connection."""
 
 LEASE_MARGIN_SECONDS = 60.0
 """What settling may take after the longest attempt, before another attempt is made."""
@@ -45,16 +28,6 @@ LONGEST_REST_SECONDS = 60.0
 TROUBLE_SECONDS = 1.0
 
 log = structlog.get_logger()
-
-
-def new_session() -> aiohttp.ClientSession:
-    """Make the session that senders share: it keeps no cookies, asks no proxy and unpacks no answer."""
-    return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0),  # each sender limits itself
-        cookie_jar=aiohttp.DummyCookieJar(),
-        trust_env=False,
-        auto_decompress=False,
-    )
 
 
 class Sender:
@@ -77,12 +50,10 @@ class Sender:
         self._outbox = outbox
         self._endpoint = endpoint
         self._settings = delivery
-        self._session = session
         self._clock = clock
         self._random = random
         self._probe = probe
-        self._keys = [decode_webhook_secret(secret) for secret in endpoint.secrets]
-        self._timeout = aiohttp.ClientTimeout(total=delivery.timeout_seconds)
+        self._poster = Poster(endpoint, session, timeout_seconds=delivery.timeout_seconds, clock=clock)
         self._in_flight = 0
         self._stirred = asyncio.Event()
         self._idle = asyncio.Event()
@@ -164,31 +135,12 @@ class Sender:
 
     async def _attempt(self, delivery: Delivery) -> Outcome:
         try:
-            outcome = await self._post(delivery)
+            outcome = await self._poster.post(delivery.event_id, delivery.body)
             self._probe("sender.after_post")
-        except TimeoutError:
-            return Unanswered(f"no answer within {self._settings.timeout_seconds:g} s")
-        except aiohttp.ClientError as error:
-            return Unanswered(_describe(error))
         except Exception as error:  # a failed attempt like any other
             log.exception("an attempt went wrong in a way not foreseen", **_names(delivery))
             return Unanswered(f"unexpected {type(error).__name__}")
         return outcome
-
-    async def _post(self, delivery: Delivery) -> Outcome:
-        signature = sign(self._keys, delivery.event_id, int(self._clock()), delivery.body)
-        async with self._session.post(
-            self._endpoint.url,
-            data=delivery.body,
-            headers=HEADERS | signature,
-            allow_redirects=False,
-            timeout=self._timeout,
-        ) as answer:
-            # The status is the answer, whatever becomes of the rest.
-            with suppress(aiohttp.ClientError, TimeoutError):
-                await _drain(answer)
-            asked = retry_after_seconds(answer.headers.get("retry-after"), self._clock())
-            return Answered(answer.status, asked)
 
     def _report(self, delivery: Delivery, outcome: Outcome, decision: Decision) -> None:
         match decision:
@@ -208,17 +160,3 @@ def _names(delivery: Delivery) -> dict[str, str | int]:
         "call_id": delivery.call_id,
         "attempt": delivery.attempt,
     }
-
-
-def _describe(error: aiohttp.ClientError) -> str:
-    """Put an error in words that cannot hold the path of the URL, which may be a secret."""
-    if isinstance(error, aiohttp.ClientConnectorError):
-        reason = os.strerror(error.errno) if error.errno else error.os_error
-        return f"cannot connect to {error.host}:{error.port}: {reason}"
-    return str(error) if isinstance(error, aiohttp.ClientOSError) else type(error).__name__
-
-
-async def _drain(answer: aiohttp.ClientResponse) -> None:
-    left = LONGEST_ANSWER_BYTES
-    while left > 0 and (chunk := await answer.content.read(left)):
-        left -= len(chunk)

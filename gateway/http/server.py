@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Sequence
 
-    from config.settings import Http
+    from config.listeners import Http
 
 log = structlog.get_logger()
 

@@ -13,7 +13,7 @@ from gateway.http.errors import ApiError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from config.settings import Token
+    from config.listeners import Token
 
 ACCOUNT = web.RequestKey("account", str)
 

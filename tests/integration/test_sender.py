@@ -3,33 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
 from typing import TYPE_CHECKING
 
-import aiohttp
 import pytest
 from aiohttp import web
 from structlog.testing import capture_logs
 
 from config import settings
-from config.secret import Secret
 from gateway import __version__
 from gateway.delivery.outbox import Outbox
-from gateway.delivery.sender import Sender, new_session
+from gateway.delivery.posting import new_session
+from gateway.delivery.sender import Sender
 from gateway.delivery.signing import verify
 from gateway.events import StoredEvent
 from gateway.receiver import Received, Receiver
+from tests.sites import KEYS, SECRETS, HeldSite, Site, serving
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+    from collections.abc import AsyncIterator, Callable
     from pathlib import Path
+
+    import aiohttp
 
     from gateway.delivery.writer import Probe
 
 START = 1_760_000_000.0
-KEYS = [b"0123456789abcdef0123456789abcdef", b"fedcba9876543210fedcba9876543210"]
-SECRETS = tuple(Secret("whsec_" + base64.b64encode(key).decode()) for key in KEYS)
 
 
 class Clock:
@@ -40,53 +39,6 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
-
-
-class Site:
-    """A receiver that answers as a test says, and hands every request over as it comes."""
-
-    def __init__(self, *answers: int, headers: Mapping[str, str] | None = None) -> None:
-        self.requests: asyncio.Queue[tuple[dict[str, str], bytes]] = asyncio.Queue()
-        self.url = ""
-        self._answers = list(answers)
-        self._headers = headers or {}
-
-    async def handle(self, request: web.Request) -> web.StreamResponse:
-        self.requests.put_nowait((dict(request.headers), await request.read()))
-        status = self._answers.pop(0) if self._answers else 204
-        return web.Response(status=status, headers=self._headers)
-
-    async def next(self) -> tuple[dict[str, str], bytes]:
-        async with asyncio.timeout(10):
-            return await self.requests.get()
-
-
-class HeldSite(Site):
-    """A receiver that does not answer until it is released."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.released = asyncio.Event()
-        self.answered = 0
-
-    async def handle(self, request: web.Request) -> web.StreamResponse:
-        answer = await super().handle(request)
-        await self.released.wait()
-        self.answered += 1
-        return answer
-
-
-@contextlib.asynccontextmanager
-async def serving(handle: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> AsyncIterator[str]:
-    app = web.Application()
-    app.router.add_route("*", "/{tail:.*}", handle)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    try:
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}/hook?token=s3cret"
-    finally:
-        await runner.cleanup()
 
 
 def event(call_id: str, sequence: int) -> StoredEvent:

@@ -1,0 +1,175 @@
+"""Interims on their way to those who want them: sent once, newest first, and shed rather than waited for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from functools import partial
+from typing import TYPE_CHECKING
+
+import structlog
+
+from gateway.delivery.newest import Newest
+from gateway.delivery.posting import Poster
+from gateway.delivery.retry import Unanswered
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    import aiohttp
+
+    from config import settings
+    from gateway.delivery.retry import Outcome
+    from gateway.events import EncodedInterim
+
+MOST_WAITING = 1000
+"""Utterances of which an interim waits for one endpoint; some kilobytes each."""
+
+WARNING_SECONDS = 60.0
+
+REST_SECONDS = 1.0
+"""An attempt that failed keeps its place for so long: a receiver that is down is not tried all the time."""
+
+log = structlog.get_logger()
+
+
+class Interims:
+    """Every endpoint's senders of interims, and for each call the count of those that were shed."""
+
+    def __init__(self, delivery: settings.Delivery, *, clock: Callable[[], float], wall: Callable[[], float]) -> None:
+        self._shed: Counter[str] = Counter()
+        self._senders = {
+            endpoint.name: InterimSender(endpoint, delivery, clock=clock, wall=wall, on_shed=self._count)
+            for endpoint in delivery.endpoints
+            if endpoint.interims
+        }
+
+    async def run(self, session: aiohttp.ClientSession) -> None:
+        """Send until cancelled; what waits then, or is on its way, is dropped."""
+        async with asyncio.TaskGroup() as group:
+            for sender in self._senders.values():
+                group.create_task(sender.run(session))
+
+    def wanted(self, endpoints: Iterable[str], /) -> bool:
+        """Tell whether any of these endpoints wants interims."""
+        return any(name in self._senders for name in endpoints)
+
+    def show(self, interim: EncodedInterim, endpoints: Sequence[str], /) -> None:
+        """Send an interim to those of these endpoints that want it."""
+        for name in endpoints:
+            if sender := self._senders.get(name):
+                sender.put(interim)
+
+    def close(self, utterance_id: str, /) -> None:
+        """Send no more of an utterance than what is on its way."""
+        for sender in self._senders.values():
+            sender.close(utterance_id)
+
+    def end(self, call_id: str, /) -> int:
+        """Send no more of a call; tell how many of its interims were shed, each counted once per endpoint."""
+        for sender in self._senders.values():
+            sender.end(call_id)
+        return self._shed.pop(call_id, 0)
+
+    def _count(self, interim: EncodedInterim) -> None:
+        self._shed[interim.call_id] += 1
+
+
+class InterimSender:
+    """Send interims to one endpoint, `delivery.interim_concurrency` at a time and each once.
+
+    `on_shed` is told of every one that was not accepted, in the moment that is known. `clock` is for warnings,
+    `wall` for signatures.
+    """
+
+    def __init__(
+        self,
+        endpoint: settings.Endpoint,
+        delivery: settings.Delivery,
+        *,
+        clock: Callable[[], float],
+        wall: Callable[[], float],
+        on_shed: Callable[[EncodedInterim], None],
+    ) -> None:
+        self._endpoint = endpoint
+        self._settings = delivery
+        self._clock = clock
+        self._wall = wall
+        self._on_shed = on_shed
+        self._newest = Newest(on_their_way=delivery.interim_concurrency, waiting=MOST_WAITING)
+        self._attempts: dict[str, asyncio.Task[bool]] = {}
+        """By the id of what they send."""
+        self._stirred = asyncio.Event()
+        self._warned_at: float | None = None
+        self._failures = 0
+        """Those of which no warning has told yet."""
+
+    async def run(self, session: aiohttp.ClientSession) -> None:
+        """Send until cancelled."""
+        timeout_seconds = self._settings.interim_timeout_seconds
+        poster = Poster(self._endpoint, session, timeout_seconds=timeout_seconds, clock=self._wall)
+        async with asyncio.TaskGroup() as attempts:
+            while True:
+                self._stirred.clear()
+                while interim := self._newest.take():
+                    attempt = attempts.create_task(self._attempt(poster, interim))
+                    self._attempts[interim.event_id] = attempt
+                    # Not at the end of the attempt itself: one that is cancelled before it has begun never gets there.
+                    attempt.add_done_callback(partial(self._settle, interim))
+                await self._stirred.wait()
+
+    def put(self, interim: EncodedInterim) -> None:
+        """Send an interim as soon as may be, unless a newer one of its utterance comes first."""
+        self._shed(self._newest.put(interim))
+        self._stirred.set()
+
+    def close(self, utterance_id: str) -> None:
+        """Send no more of an utterance than what is on its way."""
+        self._shed(self._newest.close(utterance_id))
+
+    def end(self, call_id: str) -> None:
+        """Send no more of a call, and break off what is on its way."""
+        for interim in self._newest.end(call_id):
+            self._shed(interim)
+            if attempt := self._attempts.get(interim.event_id):
+                attempt.cancel()
+
+    async def _attempt(self, poster: Poster, interim: EncodedInterim) -> bool:
+        """Make the attempt and tell whether it was accepted; never raise, for that would end the sender."""
+        outcome = await self._post(poster, interim)
+        if not outcome.accepted:
+            self._warn(outcome)
+            await asyncio.sleep(REST_SECONDS)
+        return outcome.accepted
+
+    async def _post(self, poster: Poster, interim: EncodedInterim) -> Outcome:
+        try:
+            return await poster.post(interim.event_id, interim.body)
+        except Exception as error:  # a failed attempt like any other
+            log.exception(
+                "an interim went wrong in a way not foreseen",
+                endpoint=self._endpoint.name,
+                event_id=interim.event_id,
+            )
+            return Unanswered(f"unexpected {type(error).__name__}")
+
+    def _settle(self, interim: EncodedInterim, attempt: asyncio.Task[bool]) -> None:
+        del self._attempts[interim.event_id]
+        self._stirred.set()
+        known = self._newest.settle(interim)  # not if its call has ended, and it was counted then
+        if known and not attempt.cancelled() and not attempt.result():
+            self._shed(interim)
+
+    def _shed(self, interim: EncodedInterim | None) -> None:
+        if interim:
+            self._on_shed(interim)
+
+    def _warn(self, outcome: Outcome) -> None:
+        """Say that interims fail, at most once a minute."""
+        self._failures += 1
+        now = self._clock()
+        if self._warned_at is None or now - self._warned_at >= WARNING_SECONDS:
+            log.warning(
+                "interims not accepted", endpoint=self._endpoint.name, outcome=str(outcome), interims=self._failures
+            )
+            self._warned_at, self._failures = now, 0

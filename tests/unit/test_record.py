@@ -1,0 +1,199 @@
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from adapters.stream import StreamEnd
+from asr.scheduler import Scheduler
+from asr.types import Hypothesis, ModelError, ModelErrorCode
+from config.settings import Settings
+from gateway.record import REMEMBERED_UTTERANCES, CallRecord, Means, NoInterims
+from gateway.transcript import Clock
+from tests.fakes import FakeEngine
+from tests.utterances import SOURCE, spoken
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gateway.events import EncodedInterim, StoredEvent
+    from gateway.record import Interims
+
+HEARD = Hypothesis(text="Yes, please.", model="base int8")
+SILENCE = Hypothesis(text="", model="base int8")
+
+
+class Screen:
+    """Where the test sees interims. It shed three of them."""
+
+    def __init__(self) -> None:
+        self.shown: list[EncodedInterim] = []
+        self.told: list[str] = []
+
+    def wanted(self, endpoints: Sequence[str], /) -> bool:
+        return "crm" in endpoints
+
+    def show(self, interim: EncodedInterim, _endpoints: Sequence[str], /) -> None:
+        self.shown.append(interim)
+
+    def close(self, utterance_id: str, /) -> None:
+        self.told.append(f"close {utterance_id}")
+
+    def end(self, call_id: str, /) -> int:
+        self.told.append(f"end {call_id}")
+        return 3
+
+    @property
+    def data(self) -> list[dict[str, Any]]:
+        return [json.loads(each.body)["data"] for each in self.shown]
+
+
+class World:
+    """A record with a store that is a list."""
+
+    def __init__(self, *, endpoints: Sequence[str] = ("crm",), interims: Interims | None = None) -> None:
+        self.screen = Screen()
+        self.stored: list[StoredEvent] = []
+        self.store_open = asyncio.Event()
+        self.store_open.set()
+        means = Means(
+            settings=Settings(),
+            decoder=Scheduler(FakeEngine(), clock=lambda: 105.0, waiting_audio_seconds=60),
+            publish=self._publish,
+            interims=interims or self.screen,
+            clock=lambda: 105.25,
+            wall=lambda: 1_700_000_000.0,
+        )
+        self.record = CallRecord(
+            "call",
+            SOURCE,
+            endpoints=endpoints,
+            clock=Clock(zero=100.0, wall_zero=1_700_000_000.0),
+            means=means,
+            log=structlog.stdlib.get_logger(),
+        )
+
+    async def _publish(self, event: StoredEvent, _endpoints: Sequence[str]) -> None:
+        await self.store_open.wait()
+        self.stored.append(event)
+
+    def show(self, number: int = 1, revision: int = 1, heard: Hypothesis = HEARD) -> None:
+        self.record.interim(spoken(number=number), heard, revision=revision, stable_chars=4)
+
+    async def end(self) -> dict[str, Any]:
+        await self.record.ended(StreamEnd.HANGUP, None, 106.0, parameters={}, tracks={})
+        data: dict[str, Any] = json.loads(self.stored[-1].body)["data"]
+        return data
+
+
+async def test_an_interim_is_shown_and_not_stored() -> None:
+    world = World()
+    await world.record.started({})
+    world.show(revision=7)
+    (data,) = world.screen.data
+    assert (data["text"], data["revision"], data["stable_chars"]) == ("Yes, please.", 7, 4)
+    assert (data["start_ms"], data["end_ms"], data["latency_ms"]) == (2_300, 2_900, 250)
+    assert world.screen.shown[0].event_id == "msg_call_inbound_1_7"
+    assert [event.type for event in world.stored] == ["call.started"]
+
+
+async def test_it_carries_the_sequence_of_what_is_committed_not_of_what_is_about_to_be() -> None:
+    world = World()
+    await world.record.started({})
+    world.store_open.clear()
+    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+        group.create_task(world.record.paused(None, 10))
+        await asyncio.sleep(0)
+        world.show()
+        world.store_open.set()
+    world.show(revision=2)
+    assert [data["sequence"] for data in world.screen.data] == [1, 2]
+
+
+async def test_none_is_shown_before_the_call_is_known_and_it_counts() -> None:
+    world = World()
+    world.show()
+    await world.record.started({})
+    assert world.screen.shown == []
+    assert (await world.end())["interims_shed"] == 1 + 3
+
+
+async def test_none_is_shown_without_words() -> None:
+    world = World()
+    await world.record.started({})
+    world.show(heard=SILENCE)
+    assert world.screen.shown == []
+
+
+async def test_none_follows_what_the_utterance_came_to() -> None:
+    world = World()
+    await world.record.started({})
+    await world.record.final(spoken(number=1), HEARD)
+    await world.record.final(spoken(number=2), SILENCE)
+    await world.record.failed(spoken(number=3), ModelError(ModelErrorCode.FAILED, "told to"))
+    for number in (1, 2, 3):
+        world.show(number)
+    assert world.screen.shown == []
+    assert world.screen.told == [f"close call_inbound_{number}" for number in (1, 2, 3)]
+    world.show(4)
+    assert len(world.screen.shown) == 1
+
+
+async def test_none_follows_a_final_that_is_being_committed() -> None:
+    world = World()
+    await world.record.started({})
+    world.store_open.clear()
+    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+        group.create_task(world.record.final(spoken(number=1), HEARD))
+        await asyncio.sleep(0)
+        world.show(1)
+        world.store_open.set()
+    assert world.screen.shown == []
+
+
+async def test_none_follows_the_calls_end() -> None:
+    world = World()
+    await world.record.started({})
+    ended = await world.end()
+    world.show()
+    assert world.screen.shown == []
+    assert world.screen.told == ["end call"]
+    assert ended["interims_shed"] == 3
+
+
+async def test_what_was_given_up_before_it_was_shown_is_counted() -> None:
+    world = World()
+    await world.record.started({})
+    world.record.interim_shed()
+    assert (await world.end())["interims_shed"] == 4
+
+
+async def test_who_wants_interims_is_known_beforehand() -> None:
+    assert World().record.wants_interims
+    other = World(endpoints=("archive",))
+    await other.record.started({})
+    other.show()
+    assert not other.record.wants_interims
+    assert other.screen.shown == []
+
+
+async def test_a_gateway_without_them_counts_none() -> None:
+    world = World(interims=NoInterims())
+    await world.record.started({})
+    world.show()
+    await world.record.final(spoken(number=1), HEARD)
+    assert not world.record.wants_interims
+    assert (await world.end())["interims_shed"] == 0
+
+
+async def test_what_is_remembered_is_bounded() -> None:
+    world = World()
+    await world.record.started({})
+    for number in range(1, REMEMBERED_UTTERANCES + 2):
+        await world.record.final(spoken(number=number), SILENCE)
+    world.show(2)
+    world.show(REMEMBERED_UTTERANCES + 1)
+    assert world.screen.shown == []
+    assert len(world.record._published) == REMEMBERED_UTTERANCES
