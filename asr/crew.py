@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from asr.load import Load
 from asr.types import ModelRole
 
 if TYPE_CHECKING:
@@ -12,15 +13,16 @@ if TYPE_CHECKING:
 
     from asr.types import Engine
 
-    Work = Callable[[Engine, int], Awaitable[bool]]
-    """Let a lane of an engine decode what is next; False when nothing waits for it."""
+    Work = Callable[["Crew", int], Awaitable[bool]]
+    """Let a lane of a crew decode what is next; False when nothing waits for it."""
 
 
 class Crew:
     """One task for each lane. A lane whose model is not there takes nothing: others may be."""
 
     def __init__(self, engine: Engine, work: Work) -> None:
-        self._engine = engine
+        self.engine = engine
+        self.load = Load()
         self._work = work
         self._dismissed = False
         numbers = {number for role in ModelRole for number in engine.lanes(role)}
@@ -33,8 +35,15 @@ class Crew:
 
     def wake(self, role: ModelRole) -> None:
         """Tell the lanes of a role that something waits."""
-        for number in self._engine.lanes(role):
+        for number in self.engine.lanes(role):
             self._lanes[number].wake.set()
+
+    def share(self, number: int, waiting: int) -> int:
+        """Tell how much of what waits a lane may take: the others that are free are to have their part."""
+        roles = [role for role in ModelRole if number in self.engine.lanes(role)]
+        others = {other for role in roles for other in self.engine.lanes(role)} - {number}
+        free = 1 + sum(not self._lanes[other].busy for other in others)
+        return min(self.engine.largest_batch(number), -(-waiting // free))
 
     def dismiss(self) -> None:
         """Take nothing more; what is being decoded comes to its end."""
@@ -51,10 +60,10 @@ class Crew:
 
     async def _serve(self, number: int, lane: _Lane) -> None:
         while not self._dismissed:
-            await self._engine.ready(number)
+            await self.engine.ready(number)
             lane.wake.clear()
             lane.busy = True
-            worked = await self._work(self._engine, number)
+            worked = await self._work(self, number)
             lane.busy = False
             if not worked and not self._dismissed:
                 await lane.wake.wait()

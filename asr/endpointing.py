@@ -34,7 +34,8 @@ class Endpointer:
 
     def __init__(self, *, minimum_blocks: int, hangover_blocks: int) -> None:
         self._minimum = minimum_blocks
-        self._hangover = hangover_blocks
+        self.hangover_blocks = hangover_blocks
+        """May be changed at any time."""
         self._recent: deque[bool] = deque(maxlen=minimum_blocks + ONSET_SLACK_BLOCKS)
         self._block = -1
         self._run = 0
@@ -45,6 +46,11 @@ class Endpointer:
     def last_voiced(self) -> int:
         """The block in which speech was last heard."""
         return self._last_voiced
+
+    @property
+    def silent_blocks(self) -> int:
+        """How long ago that was."""
+        return self._block - self._last_voiced
 
     def push(self, voiced: bool) -> Began | Ended | None:  # noqa: FBT001  the one thing a block is
         """Take the next block's verdict."""
@@ -69,7 +75,7 @@ class Endpointer:
     def _while_speaking(self) -> Ended | None:
         if self._run >= RUN_BLOCKS:
             self._last_voiced = self._block
-        return self._end() if self._block - self._last_voiced >= self._hangover else None
+        return self._end() if self.silent_blocks >= self.hangover_blocks else None
 
     def _end(self) -> Ended:
         self._speaking = False

@@ -36,6 +36,10 @@ class InProcess:
         """Tell how many requests a lane can decode together."""
         return self._batch_size
 
+    def window(self, lane: int, audio_ms: int) -> float:  # noqa: ARG002  whatever comes is decoded together
+        """Tell in what window a lane looks at so much audio."""
+        return 0.0
+
     async def ready(self, lane: int) -> None:
         """Return: what is loaded stays loaded."""
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from asr.types import ignore_answer
-from asr.worker import LOADER, ModelProcess
+from asr.worker import ModelProcess
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -29,13 +29,11 @@ class ModelPool:
         self._processes = processes
 
     @classmethod
-    def of(
-        cls, settings: Models, interim: Weights, final: Weights, *, loader: str = LOADER, close_seconds: float = 5.0
-    ) -> ModelPool:
-        """Plan as many processes as the settings ask for."""
+    def of(cls, settings: Models, interim: Weights, final: Weights, **options: Any) -> ModelPool:
+        """Plan as many processes as the settings ask for; `options` are those of ModelProcess."""
         places = [(index,) for index in settings.device_index for _ in range(settings.processes)]
         each = [msgspec.structs.replace(settings, device_index=place) for place in places]
-        return cls([ModelProcess(one, interim, final, loader=loader, close_seconds=close_seconds) for one in each])
+        return cls([ModelProcess(one, interim, final, **options) for one in each])
 
     @property
     def pids(self) -> tuple[int, ...]:
@@ -57,6 +55,11 @@ class ModelPool:
         """Tell how many requests a lane can decode together."""
         process, own = self._find(lane)
         return process.largest_batch(own)
+
+    def window(self, lane: int, audio_ms: int) -> float:
+        """Tell in what window a lane looks at so much audio, in seconds."""
+        process, own = self._find(lane)
+        return process.window(own, audio_ms)
 
     async def ready(self, lane: int) -> None:
         """Wait until a lane's models are loaded, or nothing more is to be waited for."""

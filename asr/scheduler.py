@@ -13,8 +13,10 @@ import msgspec
 import structlog
 
 from asr.crew import Crew
+from asr.jobs import Job
 from asr.policy import Waiting, choose, make_room
-from asr.types import DecodeKind, Hypothesis, ModelError, ModelErrorCode
+from asr.pressure import Level, Pressure
+from asr.types import DecodeKind, Hypothesis, ModelError, ModelErrorCode, ModelRole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -42,12 +44,15 @@ class Scheduler:
         self._clock = clock
         self._limit_ms = waiting_audio_seconds * 1000
         self._orders = count()
-        self._waiting: dict[str, _Job] = {}
-        self._interims: dict[str, _Job] = {}
+        self._waiting: dict[str, Job] = {}
+        self._interims: dict[str, Job] = {}
         """The interim of each stream that waits."""
-        self._running: dict[str, _Job] = {}
+        self._shown: dict[str, Job] = {}
+        """And the one that runs."""
+        self._running: dict[str, Job] = {}
         self._waiting_ms = 0
         self._served: dict[str, float] = {}
+        self._pressure = Pressure()
         self._group: asyncio.TaskGroup | None = None
         self._closed = False
 
@@ -62,6 +67,17 @@ class Scheduler:
         """Audio that waits, of all calls."""
         return self._waiting_ms / 1000
 
+    @property
+    def level(self) -> Level:
+        """How hard pressed it is."""
+        now = self._clock()
+        return self._pressure.update(now, self.predicted_wait(now))
+
+    def predicted_wait(self, now: float) -> float:
+        """Tell how long a final that came now would wait for its turn, in seconds."""
+        ahead = sum(job.request.kind is not DecodeKind.INTERIM for job in self._waiting.values())
+        return self._crew.load.wait(now, ahead, lanes=self._crew.engine.lanes(ModelRole.FINAL))
+
     def submit(self, request: DecodeRequest) -> asyncio.Future[Hypothesis]:
         """Queue a request; an interim takes the place of the one of its stream that waits.
 
@@ -70,22 +86,31 @@ class Scheduler:
         """
         if request.request_id in self._waiting or request.request_id in self._running:
             raise ValueError(f"request id {request.request_id!r} is in use")
-        job = _Job(Waiting(request=request, since=self._clock(), order=next(self._orders)))
+        job = Job(Waiting(request=request, since=self._clock(), order=next(self._orders)))
         if self._closed:
             job.fail(ModelErrorCode.CLOSED)
             return job.future
-        if request.kind is DecodeKind.INTERIM:
-            self._drop_waiting_interim(request.stream_key)
+        if request.kind is DecodeKind.INTERIM and (older := self._interims.get(request.stream_key)):
+            job.entry = msgspec.structs.replace(job.entry, since=older.entry.since)
+            self._drop(older)
         self._admit(job)
         return job.future
 
     def supersede(self, request: DecodeRequest) -> asyncio.Future[Hypothesis]:
         """Queue a request in the place of its stream's interims, the running one included."""
-        self._drop_waiting_interim(request.stream_key)
-        for job in self._running.values():
-            if job.request.kind is DecodeKind.INTERIM and job.request.stream_key == request.stream_key:
-                self._drop(job)
+        self._drop_interims(request.stream_key)
         return self.submit(request)
+
+    def promote(self, request_id: str) -> bool:
+        """Make a speculative final a final, in the place of its stream's interims."""
+        job = self._waiting.get(request_id) or self._running.get(request_id)
+        if job is None or job.future.done() or job.request.kind is not DecodeKind.SPECULATIVE:
+            return False
+        self._drop_interims(job.request.stream_key)
+        job.entry = msgspec.structs.replace(
+            job.entry, request=msgspec.structs.replace(job.request, kind=DecodeKind.FINAL)
+        )
+        return True
 
     def cancel(self, request_id: str) -> bool:
         """Drop a request; True if it was known. A running one runs on, for nobody."""
@@ -126,7 +151,7 @@ class Scheduler:
             job.fail(ModelErrorCode.CLOSED)
         self._crew.dismiss()
 
-    def _admit(self, job: _Job) -> None:
+    def _admit(self, job: Job) -> None:
         if self._waiting_ms + job.request.audio_ms > self._limit_ms:
             if job.request.kind is DecodeKind.INTERIM:
                 job.future.cancel()
@@ -141,7 +166,7 @@ class Scheduler:
         job.future.add_done_callback(lambda _: self._leave(job))
         self._enter(job)
 
-    def _enter(self, job: _Job) -> None:
+    def _enter(self, job: Job) -> None:
         request = job.request
         self._waiting[request.request_id] = job
         self._waiting_ms += request.audio_ms
@@ -150,7 +175,7 @@ class Scheduler:
         self._set_alarm(job)
         self._crew.wake(request.kind.role)
 
-    def _leave(self, job: _Job) -> None:
+    def _leave(self, job: Job) -> None:
         """Take a job from those that wait, if it is one of them."""
         request = job.request
         if self._waiting.get(request.request_id) is job:
@@ -162,42 +187,52 @@ class Scheduler:
             job.alarm.cancel()
             job.alarm = None
 
-    def _drop(self, job: _Job) -> None:
+    def _drop(self, job: Job) -> None:
         self._leave(job)
         job.future.cancel()
 
-    def _drop_waiting_interim(self, stream_key: str) -> None:
+    def _drop_interims(self, stream_key: str) -> None:
+        """Drop the interims of a stream, the running one included."""
         if job := self._interims.get(stream_key):
             self._drop(job)
+        if job := self._shown.get(stream_key):
+            self._drop(job)
 
-    def _set_alarm(self, job: _Job) -> None:
+    def _set_alarm(self, job: Job) -> None:
         """Fail a job when its deadline passes, not only when a lane comes to it."""
         if job.request.deadline is not None:
             delay = max(0.0, job.request.deadline - self._clock())
             job.alarm = asyncio.get_running_loop().call_later(delay, self._alarm, job)
 
-    def _alarm(self, job: _Job) -> None:
+    def _alarm(self, job: Job) -> None:
         if job.entry.is_late(self._clock()):
             self._leave(job)
             job.fail(ModelErrorCode.DEADLINE)
         else:  # the loop's clock runs a little ahead of ours
             self._set_alarm(job)
 
-    async def _work(self, engine: Engine, lane: int) -> bool:
+    async def _work(self, crew: Crew, lane: int) -> bool:
         """Let a lane decode what is next; False when nothing waits for it."""
-        batch = self._take(engine, lane)
+        batch = self._take(crew, lane)
         if not batch:
             return False
-        await self._ask(engine, lane, batch)
+        await self._ask(crew, lane, batch)
         return True
 
-    def _take(self, engine: Engine, lane: int) -> list[_Job]:
+    def _take(self, crew: Crew, lane: int) -> list[Job]:
+        engine = crew.engine
         waiting = [
             job.entry
             for job in self._waiting.values()
-            if lane in engine.lanes(job.request.kind.role) and not job.future.done()
+            if lane in engine.lanes(job.request.kind.role) and not job.future.done() and not self._is_shown(job)
         ]
-        choice = choose(waiting, self._clock(), served=self._served, batch_size=engine.largest_batch(lane))
+        choice = choose(
+            waiting,
+            self._clock(),
+            served=self._served,
+            batch_size=crew.share(lane, len(waiting)),
+            window=lambda request: engine.window(lane, request.audio_ms),
+        )
         for entry in choice.late:
             job = self._waiting[entry.request.request_id]
             self._leave(job)
@@ -206,9 +241,15 @@ class Scheduler:
         for job in batch:
             self._leave(job)
             self._running[job.request.request_id] = job
+            if job.request.kind is DecodeKind.INTERIM:
+                self._shown[job.request.stream_key] = job
         return batch
 
-    async def _ask(self, engine: Engine, lane: int, batch: Sequence[_Job]) -> None:
+    def _is_shown(self, job: Job) -> bool:
+        """Tell whether an interim of the same stream runs: a newer one has to wait for it."""
+        return job.request.kind is DecodeKind.INTERIM and job.request.stream_key in self._shown
+
+    async def _ask(self, crew: Crew, lane: int, batch: Sequence[Job]) -> None:
         """Let the engine decode; whatever it raises is the answer to what it has not answered."""
         left = dict(enumerate(batch))
 
@@ -216,19 +257,23 @@ class Scheduler:
             self._settle(left.pop(place), answer)
 
         failure = ModelError(ModelErrorCode.FAILED, "the engine gave no answer")
+        crew.load.begin(lane, self._clock(), len(batch))
         try:
-            await engine.decode(lane, [job.request for job in batch], settle)
+            await crew.engine.decode(lane, [job.request for job in batch], settle)
         except ModelError as error:
             failure = error
         except Exception as error:  # the engine's fault, ours: the batch has its answer, and the lane goes on
             log.exception("decode.failed", lane=lane)
             failure = ModelError(ModelErrorCode.FAILED, f"the engine raised {type(error).__name__}")
+        crew.load.end(lane, self._clock(), len(batch) - len(left))
         for job in left.values():
             self._settle(job, failure)
 
-    def _settle(self, job: _Job, answer: Hypothesis | ModelError) -> None:
+    def _settle(self, job: Job, answer: Hypothesis | ModelError) -> None:
         del self._running[job.request.request_id]
-        if job.request.kind is DecodeKind.FINAL:
+        if job.request.kind is DecodeKind.INTERIM:
+            del self._shown[job.request.stream_key]
+        else:
             self._remember_turn(job.request.group_key)
         if job.future.done():
             return
@@ -238,39 +283,17 @@ class Scheduler:
             self._decode_again(job)
         else:
             job.fail(answer.code, answer.message)
+        if job.request.stream_key in self._interims:
+            self._crew.wake(ModelRole.INTERIM)  # a newer one has waited for this
 
     def _remember_turn(self, group_key: str) -> None:
         groups = {job.request.group_key for job in self._waiting.values()}
         self._served = {group: at for group, at in self._served.items() if group in groups}
         self._served[group_key] = self._clock()
 
-    def _decode_again(self, job: _Job) -> None:
+    def _decode_again(self, job: Job) -> None:
         if job.request.kind is DecodeKind.INTERIM and job.request.stream_key in self._interims:
             job.future.cancel()  # a newer one waits
         else:
             job.entry = msgspec.structs.replace(job.entry, lost=True)
             self._enter(job)
-
-
-_MESSAGES = {
-    ModelErrorCode.OVERLOADED: "more audio waits to be decoded than the limit allows",
-    ModelErrorCode.DEADLINE: "it was not decoded in time",
-    ModelErrorCode.CLOSED: "the gateway shut down before it was decoded",
-}
-
-
-class _Job:
-    """A request on its way."""
-
-    def __init__(self, entry: Waiting) -> None:
-        self.entry = entry
-        self.future: asyncio.Future[Hypothesis] = asyncio.get_running_loop().create_future()
-        self.alarm: asyncio.TimerHandle | None = None
-
-    @property
-    def request(self) -> DecodeRequest:
-        return self.entry.request
-
-    def fail(self, code: ModelErrorCode, message: str | None = None) -> None:
-        if not self.future.done():
-            self.future.set_exception(ModelError(code, message or _MESSAGES[code]))

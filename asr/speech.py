@@ -47,7 +47,8 @@ class SpeechTrack:
     def __init__(self, settings: Speech) -> None:
         self._voiced = voice_detector(settings.vad_aggressiveness)
         self._minimum = _blocks(settings.minimum_speech_ms)
-        self._endpointer = Endpointer(minimum_blocks=self._minimum, hangover_blocks=_blocks(settings.hangover_ms))
+        self._hangover = _blocks(settings.hangover_ms)
+        self._endpointer = Endpointer(minimum_blocks=self._minimum, hangover_blocks=self._hangover)
         self._pre_roll = _blocks(settings.pre_roll_ms)
         self._longest = _blocks(settings.longest_utterance_ms)
         # As long as the onset may have lasted before it was noticed, and the pre-roll before that.
@@ -74,12 +75,42 @@ class SpeechTrack:
             return self._open.onset * BLOCK_SAMPLES
         return max(0, self._blocks - self._minimum - ONSET_SLACK_BLOCKS) * BLOCK_SAMPLES
 
+    @property
+    def spoken_blocks(self) -> int:
+        """How long the open utterance lasts, from its first sound; 0 without one."""
+        return self._blocks - self._open.onset if self._open else 0
+
+    @property
+    def silent_blocks(self) -> int:
+        """How long ago speech was last heard."""
+        return self._endpointer.silent_blocks
+
+    def snapshot(self, longest_ms: int) -> Utterance:
+        """Give the open utterance as if it ended now, or the last so much of it. Raises ValueError without one."""
+        current = self._open
+        if current is None:
+            raise ValueError("nobody is speaking")
+        stop = self._endpointer.last_voiced + 1
+        keep = stop + TAIL_BLOCKS - current.origin
+        skip = max(0, len(current.blocks[:keep]) - _blocks(longest_ms))
+        origin = current.origin + skip
+        return msgspec.structs.replace(
+            self._utterance(current, current.blocks[skip:keep], stop, end_of_turn=True),
+            origin_sample=origin * BLOCK_SAMPLES,
+            start_sample=max(origin, current.onset) * BLOCK_SAMPLES,
+        )
+
+    def wait_for(self, hangover_ms: int) -> None:
+        """End the open utterance after so much silence, unless speech goes on before."""
+        self._endpointer.hangover_blocks = _blocks(hangover_ms)
+
     def push(self, block: bytes, arrived_at: float) -> Utterance | None:
         """Take the next block; give the utterance that it ends, if it does."""
         voiced = self._voiced(block)
         change = self._endpointer.push(voiced)
         if self._endpointer.last_voiced == self._blocks:
             self._heard_at = arrived_at
+            self._endpointer.hangover_blocks = self._hangover
         self._blocks += 1
         if self._open is None:
             self._before.append(block)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
+from asr.loading import is_out_of_memory
 from asr.prompts import MOST_BEFORE, fitted
 from asr.quality import Attempt, doubt, is_silence, is_sound, loop, most_tokens, said_once
 from asr.types import SAMPLE_RATE_HZ, DecodeKind, DecodeRequest, Hypothesis, Segment
@@ -98,7 +99,7 @@ class Transcriber:
                 else:
                     yield job.place, self._answer(job, attempt)
         for job, attempt in doubtful:
-            yield job.place, self._answer(job, self._settled(job, attempt))
+            yield job.place, self._answer(job, self._settled_or_kept(job, attempt))
 
     def _job(self, place: int, request: DecodeRequest) -> _Job:
         seconds = len(request.audio) / 2 / SAMPLE_RATE_HZ
@@ -139,6 +140,15 @@ class Transcriber:
         most = max(most_tokens(job.seconds, job.written, last=last) for job in jobs)
         encoded, prompts = [job.encoded for job in jobs], [job.prompt for job in jobs]
         return self._whisper.generate(encoded, prompts, most=most, search=search)
+
+    def _settled_or_kept(self, job: _Job, attempt: Attempt) -> Attempt:
+        """Try again what is doubtful; keep it as it is where there is no memory for that."""
+        try:
+            return self._settled(job, attempt)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            return msgspec.structs.replace(attempt, tokens=said_once(attempt.tokens))
 
     def _settled(self, job: _Job, attempt: Attempt) -> Attempt:
         """Look again where the end was missed; try chance where the decoder is unsure; take off what is left over."""

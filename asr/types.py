@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Sequence
 
+    from asr.pressure import Level
+
 SAMPLE_RATE_HZ = 16_000
 """The one rate inside `asr`: mono, 16-bit signed, little-endian."""
 
@@ -31,12 +33,14 @@ class DecodeKind(StrEnum):
     """Why audio is decoded; the order here is the order of precedence."""
 
     FINAL = "final"
+    SPECULATIVE = "speculative"
+    """A final on trial: the speaker pauses, and may go on."""
     INTERIM = "interim"
 
     @property
     def role(self) -> ModelRole:
         """The model that decodes this kind."""
-        return ModelRole.FINAL if self is DecodeKind.FINAL else ModelRole.INTERIM
+        return ModelRole.INTERIM if self is DecodeKind.INTERIM else ModelRole.FINAL
 
 
 class DecodeOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,6 +62,8 @@ class DecodeRequest(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     group_key: str
     """The call; fairness is between groups."""
     kind: DecodeKind
+    first: bool = False
+    """Whether nothing has been shown of the utterance yet: such an interim goes before others."""
     audio: bytes
     """Mono 16 kHz PCM, 16-bit little-endian, at most 30 s."""
     origin_sample: int
@@ -162,6 +168,10 @@ class Engine(Protocol):
         """Tell how many requests a lane can decode together."""
         ...
 
+    def window(self, lane: int, audio_ms: int) -> float:
+        """Tell in what window a lane looks at so much audio; what has the same is decoded together well."""
+        ...
+
     async def ready(self, lane: int) -> None:
         """Wait until a lane can decode at once, or never will again."""
         ...
@@ -188,6 +198,15 @@ class Decoder(Protocol):
         """Queue a request in the place of every interim of its stream; their futures are cancelled."""
         ...
 
+    def promote(self, request_id: str) -> bool:
+        """Make a speculative final that waits or runs a final, in the place of its stream's interims; True if it is."""
+        ...
+
     def cancel(self, request_id: str) -> bool:
         """Drop a request, waiting or running; True if it was known. Its future is cancelled."""
+        ...
+
+    @property
+    def level(self) -> Level:
+        """How hard pressed it is."""
         ...

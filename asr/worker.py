@@ -42,6 +42,7 @@ class ModelProcess:
 
     Roles whose weights lie in the same directory share a model and its lane. When the process dies, what it
     was decoding fails with `model_crashed` and it is started anew; a decode that comes meanwhile waits.
+    After `most_restarts` in a row it is given up, and decodes fail; None never gives up.
     `start` comes before the first `decode`, `close` at the end; all on one event loop.
     """
 
@@ -53,16 +54,17 @@ class ModelProcess:
         *,
         loader: str = LOADER,
         restart_seconds: Sequence[float] = RESTART_SECONDS,
+        most_restarts: int | None = None,
         close_seconds: float = 5.0,
     ) -> None:
         shared = interim.directory == final.directory
-        batch_size = settings.batch_size
-        self._lanes = [Lane(final, (ModelRole.FINAL, ModelRole.INTERIM) if shared else (ModelRole.FINAL,), batch_size)]
+        self._lanes = [Lane(final, (ModelRole.FINAL, ModelRole.INTERIM) if shared else (ModelRole.FINAL,), settings)]
         if not shared:
-            self._lanes.append(Lane(interim, (ModelRole.INTERIM,), batch_size))
+            self._lanes.append(Lane(interim, (ModelRole.INTERIM,), settings))
         weights = tuple(lane.weights for lane in self._lanes)
         self._plan = Plan(loader=loader, settings=settings, weights=weights)
         self._restart_seconds = restart_seconds
+        self._most_restarts = most_restarts
         self._close_seconds = close_seconds
         self._limit_seconds = settings.decode_limit_seconds
         self._on_progress: Callable[[str], None] = _ignore
@@ -95,6 +97,10 @@ class ModelProcess:
         """Tell how many requests a lane can decode together: fewer, once there was no memory for more."""
         return self._lanes[lane].largest_batch
 
+    def window(self, lane: int, audio_ms: int) -> float:
+        """Tell in what window a lane looks at so much audio, in seconds."""
+        return self._lanes[lane].windows.first(audio_ms / 1000)
+
     async def ready(self, lane: int) -> None:  # noqa: ARG002  the models of a process are loaded together
         """Wait until the models are loaded, or nothing more is to be waited for."""
         await self._up.wait()
@@ -122,7 +128,8 @@ class ModelProcess:
             while not self._up.is_set():
                 await self._up.wait()
             if self._child is None:
-                raise ModelError(ModelErrorCode.CLOSED, "the model process is closed")
+                code = ModelErrorCode.CLOSED if self._closed else ModelErrorCode.CRASHED
+                raise ModelError(code, "the model process is gone")
             reply = Reply(batch, on_answer)
             if reply.fitting:
                 await self._ask(self._child, lane, reply)
@@ -239,6 +246,10 @@ class ModelProcess:
     def _try_again(self, reason: str) -> None:
         if self._started and not self._started.done():
             self._started.set_exception(ModelLoadError(f"{reason}; is there memory enough for the models?"))
+            return
+        if self._failures == self._most_restarts:
+            log.error("model_process.given_up", reason=reason)
+            self._up.set()  # there is nothing to wait for
             return
         delay = self._restart_seconds[min(self._failures, len(self._restart_seconds) - 1)]
         self._failures += 1

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from asr.types import ModelError, ModelErrorCode, ModelRole
+from asr.windows import Windows
 from asr.worker_link import CONTEXT
 from asr.worker_process import PLACE_BYTES
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from asr.types import DecodeRequest, Hypothesis, OnAnswer
     from asr.weights import Weights
     from asr.worker_process import Answer
+    from config.settings import Models
 
 
 class LoadedModel(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,13 +39,14 @@ class Lane:
     A RawArray has no name in the file system, so that no way of dying can leave it behind.
     """
 
-    def __init__(self, weights: Weights, roles: tuple[ModelRole, ...], batch_size: int) -> None:
+    def __init__(self, weights: Weights, roles: tuple[ModelRole, ...], settings: Models) -> None:
         self.weights = weights
+        self.windows = Windows.of(weights.name, full=settings.window == "full")
         self.roles = roles
         self.model: LoadedModel | None = None
         self.free = asyncio.Lock()
-        self.largest_batch = batch_size
-        self.slot = CONTEXT.RawArray("B", batch_size * PLACE_BYTES)
+        self.largest_batch = settings.batch_size
+        self.slot = CONTEXT.RawArray("B", settings.batch_size * PLACE_BYTES)
 
     def write(self, requests: Sequence[DecodeRequest]) -> None:
         """Lay the requests' audio down, each in its place."""

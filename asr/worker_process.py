@@ -235,7 +235,7 @@ def answers(
             del left[places[number]]
             yield places[number], Answer(hypothesis=hypothesis)
     except Exception as error:  # noqa: BLE001  whatever the model raises is the answer
-        if is_out_of_memory(error):
+        if is_out_of_memory(error) and len(left) == len(requests):
             shrink(len(requests))
         if len(requests) == 1:
             yield from ((place, Answer(error=_describe(error))) for place in left)

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+COMMANDS_RESTARTS = 3
+"""A command that cannot bring its model process back says so; a gateway (None) never gives up."""
+
 CLOSE_SECONDS = 1.0
 """The model process ends at once when asked; one that does not is killed."""
 
@@ -37,7 +40,11 @@ async def find_weights(name: str, settings: Models, progress: Progress) -> Weigh
 
 
 async def start_models(
-    settings: Models, progress: Progress, on_loading: Callable[[str], None] = lambda _name: None
+    settings: Models,
+    progress: Progress,
+    on_loading: Callable[[str], None] = lambda _name: None,
+    *,
+    most_restarts: int | None = COMMANDS_RESTARTS,
 ) -> ModelPool:
     """Bring up the models that the settings name, warm; who gets them closes them.
 
@@ -46,7 +53,9 @@ async def start_models(
     """
     final = await find_weights(settings.final, settings, progress)
     interim = final if settings.interim == settings.final else await find_weights(settings.interim, settings, progress)
-    engine = ModelPool.of(settings, interim, final, loader=LOADER, close_seconds=CLOSE_SECONDS)
+    engine = ModelPool.of(
+        settings, interim, final, loader=LOADER, close_seconds=CLOSE_SECONDS, most_restarts=most_restarts
+    )
     await engine.start(on_loading)
     return engine
 

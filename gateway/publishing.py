@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from asr.types import DecodeKind, DecodeRequest, ModelError, ModelErrorCode
-from gateway.tracks import CallTrack
+from asr.types import DecodeKind, ModelError, ModelErrorCode
+from gateway.live import Live, decode_request
+from gateway.tracks import CallTrack, Glimpse
 from gateway.transcript import Spoken
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class Over(msgspec.Struct, frozen=True):
     """Nothing more will be found."""
 
 
-Found = Spoken | Digit | CallTrack | Paused | Resumed | Over
+Found = Spoken | Glimpse | Digit | CallTrack | Paused | Resumed | Over
 _Decoding = tuple[Spoken, "asyncio.Future[Hypothesis]"]
 
 
@@ -66,10 +67,16 @@ class Publisher:
         """What was said and has neither a final nor a failure yet, by utterance."""
         self._previous: str | None = None
         """The call's last final, if the model was sure of it."""
+        self._live = Live(call_id, record, means.decoder)
+        self._requests: dict[str, str] = {}
+        """By what name an utterance is decoded."""
         self._given_up = False
 
     def put(self, found: Found) -> bool:
         """Take what was found; False when it is too much, and the call is to end. Speech is taken all the same."""
+        if isinstance(found, Glimpse):
+            self._live.take(found, self._options(found.spoken.settings))
+            return True
         if isinstance(found, Spoken):
             self._unpublished[found.utterance_id] = found
         if self._found.qsize() < FOUND_LIMIT or not isinstance(found, Digit):
@@ -89,8 +96,9 @@ class Publisher:
     def give_up(self) -> None:
         """Drop what is not decoded yet, and decode no more."""
         self._given_up = True
-        for utterance_id in tuple(self._unpublished):
-            self._means.decoder.cancel(utterance_id)
+        self._live.close()
+        for request_id in tuple(self._requests.values()):
+            self._means.decoder.cancel(request_id)
 
     async def fail(self) -> None:
         """Name what was said and will not be published, after `run` has broken off."""
@@ -115,21 +123,21 @@ class Publisher:
                     return
 
     async def _decode(self, spoken: Spoken) -> None:
-        settings = spoken.settings
-        request = DecodeRequest(
-            request_id=spoken.utterance_id,
-            stream_key=f"{self._call_id}/{spoken.track.id}",
-            group_key=self._call_id,
-            kind=DecodeKind.FINAL,
-            audio=spoken.utterance.audio,
-            origin_sample=spoken.utterance.origin_sample,
-            language=None if settings.language == "auto" else settings.language,
-            options=self._options(settings),
-        )
-        future = self._means.decoder.submit(request)
+        request_id, future = self._live.settle(spoken) or self._submit(spoken)
+        self._requests[spoken.utterance_id] = request_id
         if self._given_up:
             future.cancel()
         await self._decoding.put((spoken, future))
+
+    def _submit(self, spoken: Spoken) -> tuple[str, asyncio.Future[Hypothesis]]:
+        request = decode_request(
+            self._call_id,
+            spoken,
+            request_id=spoken.utterance_id,
+            kind=DecodeKind.FINAL,
+            options=self._options(spoken.settings),
+        )
+        return request.request_id, self._means.decoder.supersede(request)
 
     def _options(self, settings: CallSettings) -> DecodeOptions:
         """Let a decode go on from what was said before, where that is wanted."""
@@ -144,7 +152,7 @@ class Publisher:
             spoken, future = item
             await asyncio.wait({future})
             await self._publish_transcript(spoken, future)
-            del self._unpublished[spoken.utterance_id]
+            del self._unpublished[spoken.utterance_id], self._requests[spoken.utterance_id]
 
     async def _publish_transcript(self, spoken: Spoken, future: asyncio.Future[Hypothesis]) -> None:
         try:

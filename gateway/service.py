@@ -20,8 +20,10 @@ from adapters.asterisk.server import AudioSocketServer
 from adapters.stream import StreamEnd
 from adapters.tls import ServerTls
 from asr.scheduler import Scheduler
+from gateway.delivery.interims import Interims
 from gateway.delivery.outbox import Outbox, OutboxError
-from gateway.delivery.sender import Sender, new_session
+from gateway.delivery.posting import new_session
+from gateway.delivery.sender import Sender
 from gateway.http.calls import CallsApi
 from gateway.http.server import HttpServer
 from gateway.record import Means
@@ -79,7 +81,15 @@ class Gateway:
         self._probe = probe
         self._outbox = Outbox(state_directory(settings), clock=wall, probe=probe)
         self._scheduler = Scheduler(engine, clock=clock, waiting_audio_seconds=settings.models.waiting_audio_seconds)
-        means = Means(settings=settings, decoder=self._scheduler, publish=self._publish, clock=clock, wall=wall)
+        self._interims = Interims(settings.delivery, clock=clock, wall=wall)
+        means = Means(
+            settings=settings,
+            decoder=self._scheduler,
+            publish=self._publish,
+            interims=self._interims,
+            clock=clock,
+            wall=wall,
+        )
         self._registry = Registry(means, Routes(settings), os.urandom)
         self._tls: ServerTls | None = None
         self._servers = [AudioSocketServer(each, self._registry, clock) for each in settings.audiosocket]
@@ -121,7 +131,7 @@ class Gateway:
                 log.warning("no endpoint: events are stored and sent to nobody (delivery.endpoints)")
             async with asyncio.TaskGroup() as group:
                 sending = [group.create_task(sender.run()) for sender in self._senders]
-                others = [self._scheduler.run(), self._tick(), self._prune()]
+                others = [self._scheduler.run(), self._interims.run(session), self._tick(), self._prune()]
                 tasks = [*sending, *(group.create_task(each) for each in others)]
                 await self._serve(group, on_ready)
                 await self._finish_sending()

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from gateway.publishing import Found
     from gateway.record import Means
     from gateway.routes import CallSettings
+    from gateway.tracks import Glimpse
     from gateway.transcript import Spoken
 
 log = structlog.get_logger()
@@ -128,6 +129,8 @@ class CallSession:
             offset_ms=self._clock.ms(arrived_at),
             duplicate=duplicate,
             decoded=self._means.settings.calls.decode_duplicates or not duplicate,
+            interims=self._record.wants_interims,
+            level=lambda: self._means.decoder.level,
         )
 
     def _hear_instead_of(self, gone: CallTrack) -> None:
@@ -213,8 +216,8 @@ class CallSession:
         """Note that a track's audio begins."""
         self._find(track)
 
-    def find_spoken(self, spoken: Iterable[Spoken]) -> None:
-        """Note that utterances have ended."""
+    def find_spoken(self, spoken: Iterable[Spoken | Glimpse]) -> None:
+        """Note that utterances have ended, or what is worth doing about open ones."""
         for each in spoken:
             self._find(each)
 

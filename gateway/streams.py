@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from adapters.stream import Peer, StreamEvent
     from gateway.events import Source
-    from gateway.tracks import CallTrack
+    from gateway.tracks import CallTrack, Glimpse
     from gateway.transcript import Spoken
 
 log = structlog.get_logger()
@@ -30,8 +30,8 @@ class Call(Protocol):
         """Note that a track's audio begins."""
         ...
 
-    def find_spoken(self, spoken: Iterable[Spoken]) -> None:
-        """Note that utterances have ended."""
+    def find_spoken(self, spoken: Iterable[Spoken | Glimpse]) -> None:
+        """Note that utterances have ended, or what is worth doing about open ones."""
         ...
 
     def find_digit(self, track: CallTrack, digit: str, arrived_at: float) -> None:

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from adapters.media.resample import BLOCK_MS
 from adapters.media.track import MediaTrack
+from asr.pacing import TAIL_MS, Pacer, Step
+from asr.pressure import Level
 from asr.speech import SpeechTrack
+from config.settings import LONGEST_DECODE_MS
 from gateway.transcript import SAMPLES_PER_MS, Spoken
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from adapters.stream import AudioFrame, Track
     from asr.speech import Utterance
@@ -18,10 +23,19 @@ if TYPE_CHECKING:
     from gateway.routes import CallSettings
 
 
+class Glimpse(msgspec.Struct, frozen=True, eq=False):
+    """An utterance that is still open, as it is now, and what is worth doing about it."""
+
+    track: CallTrack
+    spoken: Spoken
+    step: Step
+
+
 class CallTrack:
     """Joins the media path of a track to its speech path. `zero` is the track's first moment.
 
     Of a `duplicate` another track carries the same speaker already; one that is not `decoded` is only counted.
+    Where `interims` are wanted, open utterances are shown as they grow, as far as the `level` of pressure lets them.
     """
 
     def __init__(
@@ -35,6 +49,8 @@ class CallTrack:
         offset_ms: int,
         duplicate: bool = False,
         decoded: bool = True,
+        interims: bool = False,
+        level: Callable[[], Level] = lambda: Level.NORMAL,
     ) -> None:
         self.track = track
         self.source = source
@@ -45,27 +61,29 @@ class CallTrack:
         """Whether its stream has not ended."""
         self.media = MediaTrack(zero)
         self.speech = SpeechTrack(settings.speech)
+        self._pacer = Pacer(interims=interims)
+        self._level = level
         self._call_id = call_id
         self._zero_ms = offset_ms
         self._reached_ms = 0
         self._arrived_at = zero
 
-    def push(self, frame: AudioFrame, arrived_at: float) -> Iterator[Spoken]:
+    def push(self, frame: AudioFrame, arrived_at: float) -> Iterator[Spoken | Glimpse]:
         """Take a frame; give the utterances it ends."""
         self._arrived_at = arrived_at
         return self._hear(self.media.push(frame, arrived_at))
 
-    def tick(self, now: float) -> Iterator[Spoken]:
+    def tick(self, now: float) -> Iterator[Spoken | Glimpse]:
         """Let silence pass if frames have stopped, and keep to the clock; give the utterances this ends."""
         yield from self._hear(self.media.fill(now))
         if not self.speech.speaking:
             yield from self._hear(self.media.settle(now))
 
-    def reach(self, moment: float) -> Iterator[Spoken]:
+    def reach(self, moment: float) -> Iterator[Spoken | Glimpse]:
         """Let silence pass up to a moment; give the utterances this ends."""
         return self._hear(self.media.reach(moment))
 
-    def finish(self) -> Iterator[Spoken]:
+    def finish(self) -> Iterator[Spoken | Glimpse]:
         """Give what is still open when the stream has ended."""
         yield from self._hear(self.media.finish())
         rest = self.speech.finish()
@@ -78,7 +96,7 @@ class CallTrack:
         )
         return f"{self.media} -> {rest}"
 
-    def _hear(self, blocks: Iterable[bytes]) -> Iterator[Spoken]:
+    def _hear(self, blocks: Iterable[bytes]) -> Iterator[Spoken | Glimpse]:
         for block in blocks:
             if not self.decoded:
                 self._zero_ms += BLOCK_MS  # should it be decoded from here on, its speech begins here
@@ -86,12 +104,26 @@ class CallTrack:
             utterance = self.speech.push(block, self._arrived_at)
             if utterance is not None:
                 yield self._spoken(utterance)
+            elif self.speech.speaking:
+                yield from self._while_speaking()
+
+    def _while_speaking(self) -> Iterator[Glimpse]:
+        speech = self.speech
+        step = self._pacer.step(speech.utterances, speech.spoken_blocks, speech.silent_blocks, self._level)
+        if step is not None:
+            longest_ms = LONGEST_DECODE_MS if step is Step.PAUSE else TAIL_MS[self._level()]
+            yield Glimpse(self, self._place(speech.snapshot(longest_ms)), step)
 
     def _spoken(self, utterance: Utterance) -> Spoken:
+        spoken = self._place(utterance)
+        self._reached_ms = spoken.end_ms
+        return spoken
+
+    def _place(self, utterance: Utterance) -> Spoken:
+        """Put an utterance on the call's clock."""
         # The clock is put back only between utterances, and no utterance begins before the one before it has ended.
         begins_ms = self._zero_ms - self.media.put_back_ms + utterance.start_sample // SAMPLES_PER_MS
         offset_ms = self._zero_ms - self.media.put_back_ms + max(0, self._reached_ms - begins_ms)
-        self._reached_ms = offset_ms + utterance.end_sample // SAMPLES_PER_MS
         return Spoken(
             utterance_id=f"{self._call_id}_{self.track.id}_{utterance.number}",
             track=self.track,

@@ -32,7 +32,7 @@ class FakeEngine:
     """An Engine that answers "utterance of 1280 ms", at once or when the test lets it.
 
     `script` says how decodes go wrong, by their number from 1: CRASHED loses the batch, any other code is
-    the answer to each of its requests. `text` makes the words out of a request.
+    the answer to each of its requests. `text` makes the words out of a request; those that `fails` names fail.
     """
 
     def __init__(
@@ -45,12 +45,15 @@ class FakeEngine:
         script: Mapping[int, ModelErrorCode] | None = None,
         text: Callable[[DecodeRequest], str] | None = None,
         confidence: float = 0.9,
+        fails: Callable[[DecodeRequest], bool] = lambda _request: False,
     ) -> None:
         self.script = dict(script or {})
         self.begun: list[DecodeRequest] = []
         """Every request that came to be decoded, in order."""
         self.on_begin: Callable[[DecodeRequest], object] = lambda _request: None
         self.batch_size = batch_size
+        self.windows = 0
+        """Longer requests have another window; 0: all have the same."""
         finals = tuple(range(0, 2 * devices, 2))
         self._lanes = {ModelRole.FINAL: finals, ModelRole.INTERIM: finals if shared else tuple(n + 1 for n in finals)}
         self._down: set[int] = set()
@@ -58,6 +61,7 @@ class FakeEngine:
         """The lanes that decode."""
         self._text = text or _describe
         self._confidence = confidence
+        self._fails = fails
         self._held = held
         self._decodes = 0
         self._permits = 0
@@ -69,6 +73,10 @@ class FakeEngine:
     def largest_batch(self, lane: int) -> int:
         assert lane in {*self._lanes[ModelRole.FINAL], *self._lanes[ModelRole.INTERIM]}
         return self.batch_size
+
+    def window(self, lane: int, audio_ms: int) -> float:
+        assert lane in {*self._lanes[ModelRole.FINAL], *self._lanes[ModelRole.INTERIM]}
+        return float(self.windows and audio_ms > self.windows)
 
     async def ready(self, lane: int) -> None:
         async with self._changed:
@@ -108,9 +116,12 @@ class FakeEngine:
             raise ModelError(code, "told to crash")
         if code:
             return [ModelError(code, "told to fail") for _ in batch]
-        return [
-            Hypothesis(text=self._text(request), model="fake int8", confidence=self._confidence) for request in batch
-        ]
+        return [self._answer(request) for request in batch]
+
+    def _answer(self, request: DecodeRequest) -> Hypothesis | ModelError:
+        if self._fails(request):
+            return ModelError(ModelErrorCode.FAILED, "told to fail")
+        return Hypothesis(text=self._text(request), model="fake int8", confidence=self._confidence)
 
     async def release(self, decodes: int = 1) -> None:
         """Let so many held decodes end, those to come included."""

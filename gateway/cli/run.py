@@ -69,7 +69,7 @@ async def _run(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, task.cancel)  # until there is something to drain
     try:
-        engine = await start_models(settings.models, _Progress())
+        engine = await start_models(settings.models, _Progress(), most_restarts=None)
     except asyncio.CancelledError:
         logger.info("stopped before it was ready")
         return

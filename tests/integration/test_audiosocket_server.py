@@ -36,7 +36,7 @@ from adapters.stream import (
     TrackRole,
 )
 from adapters.tls import TlsError
-from config.settings import AudioSocketListener, Tls
+from config.listeners import AudioSocketListener, Tls
 from tests.gateway_under_test import Line
 from tests.integration.test_tls import NAME, Desk, on_both_loops
 

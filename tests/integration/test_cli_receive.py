@@ -26,7 +26,8 @@ from hypothesis import strategies as st
 from config.checks import decode_webhook_secret
 from config.load import load
 from config.secret import Secret
-from gateway.cli.receive import format_event, receive, receiver_url, settings_to_paste
+from gateway.cli.receive import receive, receiver_url, settings_to_paste
+from gateway.cli.receive_output import format_event
 from gateway.delivery.signing import sign
 from gateway.events import CallEnded, CallStarted, DigitEvent, ErrorInfo, Event, Source, TranscriptFailed, store
 from gateway.receiver import Received
@@ -133,7 +134,7 @@ def test_lines(event: Event, line: str) -> None:
 def test_words_are_shown_with_their_speaker_and_their_place() -> None:
     line = format_event(received("transcript.final", FINAL)).plain
     assert line == "10:53:20  456789ab  inbound     00:12.340-01:15.020  Ich hätte gern ein Bier."
-    assert format_event(received("transcript.interim", FINAL)).plain == line
+    assert format_event(received("transcript.interim", FINAL)).plain == line + " …"
 
 
 def test_what_is_not_known_yet_is_shown_by_its_name() -> None:
@@ -171,15 +172,17 @@ def test_any_event_makes_one_line(kind: str, data: dict[str, Any], timestamp: st
         ("2001:db8::7", "http://[2001:db8::7]:9900/"),
     ],
 )
-def test_what_is_to_be_pasted_are_settings(host: str, url: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("interims", [False, True])
+def test_what_is_to_be_pasted_are_settings(host: str, url: str, interims: bool, tmp_path: Path) -> None:
     assert receiver_url(host, 9900) == url
-    text = settings_to_paste(url, SECRET)
+    text = settings_to_paste(url, SECRET, interims=interims)
     file = tmp_path / "gateway.yaml"
     file.write_text(text[text.index("delivery:") : text.index("or this")])
     _, variable = shlex.split(text[text.index("export ") :])
     name, _, value = variable.partition("=")
     for settings in (load(file, {}), load(None, {name: value})):
         (endpoint,) = settings.delivery.endpoints
+        assert endpoint.interims is interims
         assert (endpoint.name, endpoint.url, endpoint.secrets) == ("receive", url, (Secret(SECRET),))
 
 
@@ -282,6 +285,17 @@ async def test_json_is_one_object_a_line_and_nothing_else() -> None:
         assert json.loads(await command.line()) == event
         assert await command.end(signal.SIGTERM) == ("", "")
     assert command.process.returncode == 0
+
+
+async def test_where_no_line_can_be_replaced_every_interim_is_one() -> None:
+    interim = FINAL | {"utterance_id": "u1", "stable_chars": 3}
+    async with running() as command:
+        for revision, text in enumerate(("Ich hätte", "Ich hätte gern"), start=1):
+            data = interim | {"text": text, "revision": revision}
+            body = {"type": "transcript.interim", "timestamp": "2025-10-09T08:53:20.000Z", "data": data}
+            assert await command.post(json.dumps(body).encode(), event_id=f"msg_u1_{revision}") == 204
+            assert (await command.line()).endswith(f"  {text} …\n")
+        assert await command.end() == ("", "")
 
 
 async def test_without_a_secret_it_makes_one_to_paste(tmp_path: Path) -> None:

@@ -103,7 +103,7 @@ async def test_finals_come_in_the_order_of_speech(tmp_path: Path) -> None:
 
 
 async def test_an_utterance_that_cannot_be_decoded_is_named(tmp_path: Path) -> None:
-    engine = FakeEngine(script={1: ModelErrorCode.FAILED})
+    engine = FakeEngine(fails=lambda request: request.origin_sample < 16_000)
     async with house(tmp_path, engine=engine) as home:
         line = await home.call(SPEECH + PAUSE + SPEECH)
         await line.hang_up()

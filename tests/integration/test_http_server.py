@@ -21,8 +21,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
+from config.listeners import Http, Token
 from config.secret import Secret
-from config.settings import Http, Token
 from gateway.http import server as module
 from gateway.http.connections import Limits
 from gateway.http.errors import ApiError, printable

@@ -9,7 +9,6 @@ import pytest
 from structlog.testing import capture_logs
 
 from adapters.asterisk.audiosocket import Kind, encode
-from asr.types import ModelErrorCode
 from tests.fakes import FakeEngine
 from tests.gateway_under_test import WHSEC, house
 from tests.sound import prompt
@@ -36,7 +35,7 @@ OF_NO_CALL = {
 
 async def say_everything(tmp_path: Path, **changes: Any) -> list[MutableMapping[str, Any]]:
     """Let a call have words, keys, a failure, a broken wire and a failed delivery; give every line of the log."""
-    engine = FakeEngine(script={2: ModelErrorCode.FAILED}, text=lambda _request: WORDS)
+    engine = FakeEngine(fails=lambda request: request.origin_sample > 3 * 16_000, text=lambda _request: WORDS)
     with capture_logs() as logs:
         async with house(tmp_path, engine=engine, **changes) as home:
             line = await home.call(SPEECH + PAUSE + SPEECH + PAUSE)

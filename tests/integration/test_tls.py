@@ -22,7 +22,7 @@ from structlog.testing import capture_logs
 
 from adapters import tls as module
 from adapters.tls import ServerTls, TlsError
-from config.settings import Tls
+from config.listeners import Tls
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine

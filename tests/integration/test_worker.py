@@ -43,6 +43,9 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 
 
+BOTH_ROLES = (DecodeKind.FINAL, DecodeKind.INTERIM)
+
+
 def weights(name: str) -> Weights:
     return Weights(name=name, directory=Path("/nowhere", name), source="path")
 
@@ -188,7 +191,7 @@ async def test_equal_weights_are_loaded_once() -> None:
                 source="path",
             ),
         )
-        texts = [await text_of(engine, asks(kind=kind)) for kind in DecodeKind]
+        texts = [await text_of(engine, asks(kind=kind)) for kind in BOTH_ROLES]
         assert [text.split(",")[0] for text in texts] == ["load 1", "load 1"]
 
 
@@ -200,7 +203,7 @@ async def test_two_models_decode_at_the_same_time() -> None:
         assert heard == ["large", "small"]
         assert [model.name for model in engine.models] == ["large int8", "small int8"]
         async with asyncio.TaskGroup() as tasks:  # each waits in the model for the other
-            texts = [tasks.create_task(text_of(engine, asks("meet", kind=kind))) for kind in DecodeKind]
+            texts = [tasks.create_task(text_of(engine, asks("meet", kind=kind))) for kind in BOTH_ROLES]
         assert {text.result().split(",")[0] for text in texts} == {"load 1", "load 2"}
     finally:
         await engine.close()
@@ -415,6 +418,20 @@ async def test_it_is_started_again_after_longer_and_longer_waits(tmp_path: Path)
     await engine.close()
     delays = [entry["in_seconds"] for entry in logs if entry["event"] == "model_process.restarting"]
     assert delays == [0.0, 0.01, 0.02, 0.02, 0.0]  # a decode that succeeds begins the count anew
+
+
+async def test_one_that_cannot_be_brought_back_is_given_up_where_that_is_wanted(tmp_path: Path) -> None:
+    flaky = Weights(name="flaky", directory=tmp_path, source="path")
+    (tmp_path / "failures").write_text("0")
+    engine = ModelProcess(Models(), flaky, flaky, loader=STAND_IN, restart_seconds=(0.0,), most_restarts=2)
+    await engine.start()
+    (tmp_path / "failures").write_text("99")
+    try:
+        assert await outcome(engine, asks("die")) is ModelErrorCode.CRASHED
+        assert await outcome(engine, asks()) is ModelErrorCode.CRASHED  # which does not wait for ever
+        assert (tmp_path / "failures").read_text() == "97"
+    finally:
+        await engine.close()
 
 
 async def test_closed_while_it_waits_for_its_restart_it_stays_closed() -> None:

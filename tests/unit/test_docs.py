@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import re
 import textwrap
+from itertools import pairwise
 from pathlib import Path
 
 import msgspec
@@ -41,7 +42,15 @@ def test_every_field_is_explained(example: dict[str, dict[str, object]]) -> None
 
 
 def test_the_examples_make_one_whole_call() -> None:
-    assert [example["data"]["sequence"] for example in EXAMPLES] == list(range(1, len(EXAMPLES) + 1))
+    stored = [example["data"] for example in EXAMPLES if example["type"] != "transcript.interim"]
+    assert [data["sequence"] for data in stored] == list(range(1, len(stored) + 1))
+
+
+def test_an_interim_carries_the_sequence_of_the_event_before_it() -> None:
+    pairs = pairwise(EXAMPLES)
+    (before,) = [before for before, example in pairs if example["type"] == "transcript.interim"]
+    (interim,) = [example for example in EXAMPLES if example["type"] == "transcript.interim"]
+    assert interim["data"]["sequence"] == before["data"]["sequence"]
 
 
 @pytest.mark.parametrize("file", [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")], ids=lambda file: file.name)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.events import CallStarted, Source, rfc3339, store
+from gateway.events import CallStarted, Source, TranscriptInterim, encode_interim, rfc3339, store
 from gateway.ids import uuid7
 
 SOURCE = Source(kind="audiosocket", listener="main", call_id="c")
@@ -34,6 +34,31 @@ def test_an_event_is_stored_as_standard_webhooks_wants_it() -> None:
             "parameters": {"from": "100"},
         },
     }
+
+
+def test_an_interim_has_an_id_of_its_own_for_every_revision() -> None:
+    event = TranscriptInterim(
+        call_id="0198",
+        sequence=2,
+        source=SOURCE,
+        track="inbound",
+        role="inbound",
+        label=None,
+        utterance_id="0198_inbound_1",
+        start_ms=60,
+        end_ms=900,
+        text="Please enter",
+        revision=3,
+        stable_chars=6,
+        model="base int8",
+        latency_ms=200,
+    )
+    encoded = encode_interim(event, 1_700_000_000.5)
+    assert (encoded.event_id, encoded.call_id) == ("msg_0198_inbound_1_3", "0198")
+    assert encoded.utterance_id == "0198_inbound_1"
+    body = json.loads(encoded.body)
+    assert (body["type"], body["timestamp"]) == ("transcript.interim", "2023-11-14T22:13:20.500Z")
+    assert (body["data"]["sequence"], body["data"]["revision"], body["data"]["stable_chars"]) == (2, 3, 6)
 
 
 @pytest.mark.parametrize(

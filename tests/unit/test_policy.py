@@ -11,8 +11,9 @@ NOW = 100.0
 
 
 def waits(name: str, *, since: float = 90.0, order: int = 0, lost: bool = False, **fields: object) -> Waiting:
-    """`name` is group and number, with a capital letter for a final: "A1" is a final, "a1" an interim."""
-    kind = DecodeKind.FINAL if name[0].isupper() else DecodeKind.INTERIM
+    """`name` is group and number: "A1" is a final, "A1?" one on trial, "a1" an interim, "a1!" a first one."""
+    final = DecodeKind.SPECULATIVE if name.endswith("?") else DecodeKind.FINAL
+    kind = final if name[0].isupper() else DecodeKind.INTERIM
     deadline = fields.get("deadline")
     assert deadline is None or isinstance(deadline, float)
     audio_ms = fields.get("audio_ms", 1000)
@@ -22,11 +23,16 @@ def waits(name: str, *, since: float = 90.0, order: int = 0, lost: bool = False,
         stream_key=name[0],
         group_key=name[0].lower(),
         kind=kind,
+        first=name.endswith("!"),
         audio=bytes(audio_ms * BYTES_PER_MS),
         origin_sample=0,
         deadline=deadline,
     )
     return Waiting(request=request, since=since, order=order, lost=lost)
+
+
+def window(request: DecodeRequest) -> float:
+    return 7.0 if request.audio_ms <= 5000 else 12.0
 
 
 def names(entries: tuple[Waiting, ...]) -> str:
@@ -90,13 +96,25 @@ def names(entries: tuple[Waiting, ...]) -> str:
             "",
         ),
         ("a batch is of one kind", [waits("A1"), waits("b1"), waits("c1")], {}, 3, "A1", ""),
+        ("a final on trial before an interim", [waits("a1!", since=1.0), waits("B1?")], {}, 1, "B1?", ""),
+        ("a final before one on trial", [waits("A1?", since=1.0), waits("B1")], {}, 1, "B1", ""),
+        ("those on trial take turns", [waits("A1?", since=1.0), waits("B1?", since=2.0)], {"a": 3.0}, 1, "B1?", ""),
+        ("a first interim before an older one", [waits("a1", since=1.0), waits("b1!")], {}, 2, "b1!", ""),
+        (
+            "a batch is of one window",
+            [waits("A1", since=1.0, audio_ms=9000), waits("B1", since=2.0), waits("C1", since=3.0, audio_ms=9000)],
+            {},
+            3,
+            "A1 C1",
+            "",
+        ),
         ("a batch of interims", [waits("a1", since=3.0), waits("b1", since=2.0), waits("c1")], {}, 2, "b1 a1", ""),
     ],
 )
 def test_what_is_chosen(
     why: str, waiting: list[Waiting], served: dict[str, float], batch_size: int, chosen: str, late: str
 ) -> None:
-    choice = choose(waiting, NOW, served=served, batch_size=batch_size)
+    choice = choose(waiting, NOW, served=served, batch_size=batch_size, window=window)
     assert (names(choice.batch), names(choice.late)) == (chosen, late), why
 
 
@@ -110,6 +128,13 @@ def test_what_is_chosen(
         ("when all interims are not enough, none goes", [waits("a1"), waits("B1"), waits("C1")], 1500, None),
         ("what could never fit", [], 3001, None),
         ("exactly full is not too much", [], 3000, ""),
+        (
+            "an interim before a final on trial",
+            [waits("A1?", order=1), waits("b1!", order=2), waits("C1")],
+            1000,
+            "b1!",
+        ),
+        ("then one on trial", [waits("A1?", order=1), waits("b1", order=2), waits("C1")], 2000, "b1 A1?"),
         (
             "a part of an interim's room is enough",
             [waits("a1", audio_ms=2000), waits("B1")],
@@ -126,10 +151,11 @@ def test_what_gives_way_below_three_seconds(why: str, waiting: list[Waiting], ne
 ENTRIES = st.lists(
     st.builds(
         waits,
-        st.sampled_from(["A1", "A2", "B1", "C1", "a1", "b1", "c1"]),
+        st.sampled_from(["A1", "A2", "B1", "C1", "A3?", "B3?", "a1", "b1", "c1", "a4!", "c4!"]),
         since=st.floats(0, NOW),
         order=st.integers(0, 99),
         lost=st.booleans(),
+        audio_ms=st.sampled_from([1000, 9000]),
         deadline=st.none() | st.floats(90, 110),
     ),
     max_size=12,
@@ -138,14 +164,20 @@ ENTRIES = st.lists(
 
 @given(ENTRIES, st.dictionaries(st.sampled_from("abc"), st.floats(0, NOW)), st.integers(1, 4))
 def test_a_choice_is_whole(entries: list[Waiting], served: dict[str, float], batch_size: int) -> None:
-    choice = choose(entries, NOW, served=served, batch_size=batch_size)
+    choice = choose(entries, NOW, served=served, batch_size=batch_size, window=window)
     late = [entry for entry in entries if entry.is_late(NOW)]
     in_time = [entry for entry in entries if not entry.is_late(NOW)]
-    finals = [entry for entry in in_time if entry.request.kind is DecodeKind.FINAL]
-    eligible = finals or in_time
+    kinds = [(DecodeKind.FINAL, False), (DecodeKind.SPECULATIVE, False), (DecodeKind.INTERIM, True)]
+    kinds.append((DecodeKind.INTERIM, False))
+    by_urgency = [[e for e in in_time if (e.request.kind, e.request.first) == kind] for kind in kinds]
+    eligible = next(filter(None, by_urgency), [])
     assert list(choice.late) == late
-    most = 1 if any(entry.lost for entry in eligible) else batch_size
-    assert len(choice.batch) == len({id(entry) for entry in choice.batch}) == min(most, len(eligible))
+    if choice.batch:
+        width = window(choice.batch[0].request)
+        eligible = [entry for entry in eligible if window(entry.request) == width]
+    most = 1 if any(entry.lost for entry in choice.batch) else batch_size
+    alike = [entry for entry in eligible if not entry.lost] if most > 1 else eligible
+    assert len(choice.batch) == len({id(entry) for entry in choice.batch}) == min(most, len(alike))
     assert all(any(entry is each for each in eligible) for entry in choice.batch)
 
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from asr.pressure import Level
 from asr.scheduler import Scheduler
 from asr.types import (
     BYTES_PER_MS,
@@ -98,7 +99,7 @@ async def test_finals_go_before_interims_that_waited_longer() -> None:
         first = scheduler.submit(final("first"))
         await engine.wait_begun(1)
         later = [scheduler.submit(interim("b")), scheduler.submit(final("c")), scheduler.submit(final("d"))]
-        assert scheduler.waiting == {DecodeKind.FINAL: 2, DecodeKind.INTERIM: 1}
+        assert scheduler.waiting == {DecodeKind.FINAL: 2, DecodeKind.SPECULATIVE: 0, DecodeKind.INTERIM: 1}
         await engine.let_go()
         await asyncio.gather(first, *later)
         assert [request.stream_key for request in engine.begun] == ["first", "c", "d", "b"]
@@ -404,12 +405,122 @@ async def test_an_id_in_use_is_refused() -> None:
         future.cancel()
 
 
+async def test_a_newer_interim_waits_for_the_one_that_runs() -> None:
+    engine = FakeEngine(held=True, devices=2, shared=False)
+    async with running(engine) as scheduler:
+        older, newer = scheduler.submit(interim("a")), scheduler.submit(interim("b"))
+        await engine.wait_begun(2)
+        newest = scheduler.submit(interim("a"))
+        await engine.release(1)
+        await engine.wait_begun(3)
+        assert older.done() or newer.done()
+        await engine.let_go()
+        await asyncio.gather(older, newer, newest)
+        running_at_once = [request.stream_key for request in engine.begun[:2]]
+        assert sorted(running_at_once) == ["a", "b"]
+
+
+async def test_one_stream_has_one_interim_that_runs_however_many_lanes_there_are() -> None:
+    engine = FakeEngine(held=True, devices=2, shared=False)
+    async with running(engine) as scheduler:
+        first = scheduler.submit(interim("a"))
+        await engine.wait_begun(1)
+        second = scheduler.submit(interim("a"))
+        for _ in range(20):
+            await asyncio.sleep(0)  # long enough for the other lane to take it, if it would
+        assert len(engine.begun) == 1
+        await engine.let_go()
+        await asyncio.gather(first, second)
+
+
+async def test_a_newer_interim_keeps_the_place_of_the_one_it_replaces() -> None:
+    clock = Hand()
+    engine = FakeEngine(held=True)
+    async with running(engine, clock=clock) as scheduler:
+        first = scheduler.submit(final("x"))
+        await engine.wait_begun(1)
+        scheduler.submit(interim("a"))
+        clock.now = 1.0
+        other = scheduler.submit(interim("b"))
+        clock.now = 2.0
+        newer = scheduler.submit(interim("a", ms=2000))
+        await engine.let_go()
+        await asyncio.gather(first, other, newer)
+        assert [request.stream_key for request in engine.begun] == ["x", "a", "b"]
+
+
+@pytest.mark.parametrize("waits", [True, False])
+async def test_a_final_on_trial_becomes_a_final_and_takes_its_streams_interims_away(waits: bool) -> None:
+    engine = FakeEngine(held=True)
+    async with running(engine) as scheduler:
+        before = [scheduler.submit(final("x"))] if waits else []
+        if before:
+            await engine.wait_begun(1)
+        trial = asks(DecodeKind.SPECULATIVE, "a")
+        future = scheduler.submit(trial)
+        other = scheduler.submit(asks(DecodeKind.SPECULATIVE, "b"))
+        if not waits:
+            await engine.wait_begun(1)
+        shown = scheduler.submit(interim("a"))
+        assert scheduler.promote(trial.request_id)
+        assert shown.cancelled()
+        await engine.let_go()
+        await asyncio.gather(*before, future, other)
+        assert not scheduler.promote(trial.request_id)
+        assert [request.stream_key for request in engine.begun] == ["x"] * waits + ["a", "b"]
+
+
+async def test_a_promoted_final_that_is_lost_is_tried_again_before_those_on_trial() -> None:
+    engine = FakeEngine(held=True, script={1: ModelErrorCode.CRASHED})
+    async with running(engine) as scheduler:
+        trial = asks(DecodeKind.SPECULATIVE, "a")
+        future = scheduler.submit(trial)
+        await engine.wait_begun(1)
+        others = [scheduler.submit(asks(DecodeKind.SPECULATIVE, stream)) for stream in "bc"]
+        assert scheduler.promote(trial.request_id)
+        await engine.let_go()
+        await asyncio.gather(future, *others)
+        assert [request.stream_key for request in engine.begun] == ["a", "a", "b", "c"]
+
+
+async def test_the_level_follows_the_wait_of_a_new_final() -> None:
+    clock = Hand()
+    engine = FakeEngine(held=True)
+    async with running(engine, clock=clock) as scheduler:
+        levels = [scheduler.level]
+        first = scheduler.submit(final())
+        await engine.wait_begun(1)
+        clock.now = 0.19
+        await engine.release(1)
+        await first
+        futures = [scheduler.submit(final(stream)) for stream in "abc"]
+        assert scheduler.predicted_wait(clock.now) == pytest.approx(0.57)
+        levels.append(scheduler.level)
+        futures += [scheduler.submit(interim(stream)) for stream in "abcdef"]
+        levels.append(scheduler.level)  # as it was: interims do not stand in a final's way
+        futures.append(scheduler.submit(asks(DecodeKind.SPECULATIVE, "d")))
+        levels.append(scheduler.level)
+        assert levels == [Level.NORMAL, Level.ELEVATED, Level.ELEVATED, Level.CRITICAL]
+        await engine.let_go()
+        await asyncio.gather(*futures)
+
+
 async def test_several_devices_decode_at_once() -> None:
     engine = FakeEngine(held=True, devices=2)
     async with running(engine) as scheduler:
         futures = [scheduler.submit(final(stream)) for stream in "abc"]
         await engine.wait_begun(2)
         assert (engine.busy, scheduler.waiting[DecodeKind.FINAL]) == ({0, 2}, 1)
+        await engine.let_go()
+        await asyncio.gather(*futures)
+
+
+async def test_what_waits_is_shared_by_the_lanes_that_are_free() -> None:
+    engine = FakeEngine(held=True, devices=4, batch_size=8)
+    async with running(engine) as scheduler:
+        futures = [scheduler.submit(final(str(number))) for number in range(8)]
+        await engine.wait_begun(8)
+        assert engine.busy == {0, 2, 4, 6}
         await engine.let_go()
         await asyncio.gather(*futures)
 
@@ -534,11 +645,11 @@ class Trial:
         if shared and request.kind is DecodeKind.INTERIM and waiting_finals:
             self.overtaken.append(request.request_id)
 
-    async def act(self, action: tuple[str, str, int]) -> None:
+    async def act(self, action: tuple[str, str, int]) -> None:  # noqa: C901  a table of what may happen
         what, stream, number = action
         match what:
-            case "final" | "interim" | "supersede":
-                kind = DecodeKind.INTERIM if what == "interim" else DecodeKind.FINAL
+            case "final" | "interim" | "supersede" | "speculative":
+                kind = DecodeKind.FINAL if what == "supersede" else DecodeKind(what)
                 deadline = self.clock.now + number if number % 3 == 0 else None
                 request = asks(kind, stream, ms=number * 300, deadline=deadline, group=stream[0])
                 self.requests[request.request_id] = request
@@ -551,6 +662,8 @@ class Trial:
                 else:
                     self.futures[request_id].cancel()
                 self.dropped.add(request_id)
+            case "promote" if self.futures:
+                self.scheduler.promote(list(self.futures)[number % len(self.futures)])
             case "release":
                 for engine in self.engines:
                     await engine.release(number % 3)
@@ -573,6 +686,10 @@ class Trial:
         assert self.scheduler.waiting_audio_seconds * 1000 - retried <= self.LIMIT_MS
         interims = [job.request.stream_key for job in jobs if job.request.kind is DecodeKind.INTERIM]
         assert len(interims) == len(set(interims))
+        shown = [
+            job.request.stream_key for job in self.scheduler._running.values() if job.request.kind is DecodeKind.INTERIM
+        ]
+        assert len(shown) == len(set(shown)), "one interim in flight"
         known = {*self.scheduler._waiting, *self.scheduler._running}
         assert {key for key, future in self.futures.items() if not future.done()} <= known
 
@@ -584,7 +701,7 @@ class Trial:
             request = self.requests[request_id]
             assert future.done()
             if future.cancelled():
-                assert request.kind is DecodeKind.INTERIM or request_id in self.dropped
+                assert request.kind is not DecodeKind.FINAL or request_id in self.dropped
             elif error := future.exception():
                 assert isinstance(error, ModelError)
                 assert closed or error.code is not ModelErrorCode.CLOSED
@@ -595,10 +712,20 @@ class Trial:
                 assert 1 <= len(begun) <= 2
 
 
+ELSE = ("cancel", "abandon", "wait", "down", "swap")
 ACTIONS = st.lists(
     st.tuples(
         st.sampled_from(
-            [*["final", "interim", "release"] * 2, "supersede", "cancel", "abandon", "wait", "down", "swap"]
+            [
+                *["final", "interim", "release", "speculative"] * 2,
+                "promote",
+                "supersede",
+                "cancel",
+                "abandon",
+                "wait",
+                "down",
+                "swap",
+            ]
         ),
         st.sampled_from(["a1", "a2", "b1", "c1"]),
         st.integers(1, 8),

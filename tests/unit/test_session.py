@@ -25,7 +25,7 @@ from adapters.stream import (
     TrackRole,
 )
 from asr.scheduler import Scheduler
-from asr.types import DecodeRequest, ModelErrorCode
+from asr.types import ModelErrorCode
 from config.settings import Calls, Models, Settings
 from gateway.publishing import FOUND_LIMIT
 from gateway.record import Means
@@ -519,10 +519,11 @@ async def test_a_bug_in_a_call_is_its_end_and_not_everybodys(monkeypatch: pytest
     world.stream.handle(world.started, world.now)
     world.say(SPEECH + bytes(16_000))
 
-    def broken(_request: DecodeRequest) -> None:
+    def broken(_request: object) -> None:
         raise RuntimeError("a bug of ours")
 
     monkeypatch.setattr(world.scheduler, "submit", broken)
+    monkeypatch.setattr(world.scheduler, "promote", broken)
     events = await world.run()
     assert events[-1]["type"] == "call.ended"
     assert (events[-1]["reason"], events[-1]["error"]["message"]) == ("error", "internal error")

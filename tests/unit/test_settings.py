@@ -55,7 +55,7 @@ def test_the_settings_for_a_gpu_can_be_used_and_name_models_that_there_are() -> 
 
 
 def test_every_key_of_the_documented_file_is_explained() -> None:
-    explained_above = {"final", "port"}  # pairs: interim and final, host and port
+    explained_above = {"final", "port", "hangover_shortest_ms", "hangover_longest_ms"}  # those of a kind
     above = ""
     for line in DEFAULTS.read_text().splitlines():
         text = line.strip().removeprefix("- ")

@@ -55,6 +55,60 @@ def test_the_utterance_is_given_when_the_hangover_is_over() -> None:
     assert not track.speaking
 
 
+def test_a_snapshot_in_a_pause_is_what_the_utterance_will_be_if_it_ends() -> None:
+    track = SpeechTrack(Speech())
+    with pytest.raises(ValueError, match="nobody"):
+        track.snapshot(30_000)
+    for number, block in enumerate(silence(1_000) + SPEAKING):
+        track.push(block, float(number))
+    snapshots = []
+    for block in silence(1_000):
+        if track.speaking and track.silent_blocks >= TAIL_BLOCKS:
+            snapshots.append(track.snapshot(30_000))
+        if utterance := track.push(block, 999.0):
+            break
+    assert utterance is not None
+    assert len(snapshots) > 5
+    for snapshot in snapshots:
+        assert {name: getattr(snapshot, name) for name in snapshot.__struct_fields__} == {
+            name: getattr(utterance, name) for name in utterance.__struct_fields__
+        }
+
+
+def test_a_snapshot_can_be_of_the_last_part_alone() -> None:
+    track = SpeechTrack(Speech())
+    for block in SPEAKING[:100]:
+        track.push(block, 0.0)
+    whole, part = track.snapshot(30_000), track.snapshot(500)
+    assert len(part.audio) == 500 * 32
+    assert whole.audio.endswith(part.audio)
+    assert part.origin_sample + 500 * 16 == whole.origin_sample + len(whole.audio) // 2
+    assert part.start_sample == part.origin_sample
+    assert part.end_sample == whole.end_sample
+    assert track.spoken_blocks == 100 - whole.start_sample // BLOCK_SAMPLES
+
+
+@pytest.mark.parametrize("hangover_ms", [400, 900])
+def test_an_utterance_may_be_told_to_wait_for_less_or_for_more(hangover_ms: int) -> None:
+    track = SpeechTrack(Speech())
+    for block in SPEAKING + silence(200):
+        assert track.push(block, 0.0) is None
+    track.wait_for(hangover_ms)
+    waited = next(count for count, block in enumerate(silence(2_000), 1) if track.push(block, 0.0))
+    assert hangover_ms - 300 <= waited * BLOCK_MS <= hangover_ms - 100
+
+
+def test_once_speech_goes_on_an_utterance_waits_as_it_did() -> None:
+    track = SpeechTrack(Speech())
+    for block in SPEAKING + silence(300):
+        assert track.push(block, 0.0) is None
+    track.wait_for(2_000)
+    for block in SPEAKING:
+        assert track.push(block, 0.0) is None
+    waited = next(count for count, block in enumerate(silence(2_000), 1) if track.push(block, 0.0))
+    assert waited * BLOCK_MS <= 600
+
+
 def test_speech_at_the_very_beginning_has_what_pre_roll_there_is() -> None:
     (utterance,) = run(SPEAKING + silence(1_000))
     assert utterance.origin_sample >= 0

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from config.listeners import Token
 from config.secret import Secret
-from config.settings import Token
 from gateway.http import tokens as module
 from gateway.http.errors import ApiError
 from gateway.http.tokens import Tokens

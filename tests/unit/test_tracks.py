@@ -9,11 +9,12 @@ from adapters.stream import AudioFormat, AudioFrame, Encoding, Track, TrackRole
 from config.settings import Settings
 from gateway.events import Source
 from gateway.routes import Facts, Routes
-from gateway.tracks import CallTrack
+from gateway.tracks import CallTrack, Glimpse
+from gateway.transcript import Spoken
 from tests.sound import prompt
 
 if TYPE_CHECKING:
-    from gateway.transcript import Spoken
+    from collections.abc import Iterable
 
 SPEECH = prompt("conf-onlyperson")
 SLIN = AudioFormat(Encoding.L16, 8_000)
@@ -46,7 +47,7 @@ class Caller:
             self.now += 0.02
             self._ticks += 1
             if self._ticks % 5 == 0:
-                self.spoken += self.track.tick(self.now)
+                self._hear(self.track.tick(self.now))
 
     def send(self, pcm: bytes, *, late: float = 0.0) -> None:
         """Send frames in time; or, when they are late, nothing for so long and then all at once."""
@@ -54,13 +55,16 @@ class Caller:
         for start in range(0, len(pcm), FRAME_BYTES):
             if not late:
                 self.pass_time(0.02)
-            self.spoken += self.track.push(AudioFrame("inbound", SLIN, pcm[start : start + FRAME_BYTES]), self.now)
+            self._hear(self.track.push(AudioFrame("inbound", SLIN, pcm[start : start + FRAME_BYTES]), self.now))
+
+    def _hear(self, found: Iterable[Spoken | Glimpse]) -> None:
+        self.spoken += [each for each in found if isinstance(each, Spoken)]
 
     def silence(self, seconds: float) -> None:
         self.send(bytes(round(seconds * 50) * FRAME_BYTES))
 
     def finish(self) -> list[Spoken]:
-        self.spoken += self.track.finish()
+        self._hear(self.track.finish())
         return self.spoken
 
 

@@ -4,15 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.stream import Track, TrackRole
-from asr.speech import Utterance
 from asr.types import Hypothesis, ModelError, ModelErrorCode, Segment, Word
-from config.settings import Settings, Transcripts
-from gateway.events import Source
-from gateway.routes import Facts, Routes
-from gateway.transcript import Clock, Place, Spoken, failed, final
+from config.settings import Transcripts
+from gateway.transcript import Clock, Place, failed, final, interim
+from tests.utterances import SOURCE, spoken
 
-PLACE = Place(call_id="call", source=Source(kind="audiosocket", listener="main"), sequence=3)
+PLACE = Place(call_id="call", source=SOURCE, sequence=3)
 CLOCK = Clock(zero=100.0, wall_zero=1_700_000_000.0)
 HEARD = Hypothesis(
     text="Yes, please.",
@@ -26,29 +23,6 @@ HEARD = Hypothesis(
         Word(text="please.", start_ms=550, end_ms=900, confidence=0.7),
     ),
 )
-
-
-def spoken(
-    *, start_ms: int = 2_300, offset_ms: int = 0, end_of_turn: bool = True, wanted: Transcripts | None = None
-) -> Spoken:
-    utterance = Utterance(
-        number=2,
-        audio=bytes(32 * 1_100),
-        origin_sample=(start_ms - 300) * 16,
-        start_sample=start_ms * 16,
-        end_sample=(start_ms + 600) * 16,
-        heard_at=105.0,
-        end_of_turn=end_of_turn,
-    )
-    track = Track(id="inbound", role=TrackRole.INBOUND, label="customer")
-    return Spoken(
-        utterance_id="call_inbound_2",
-        track=track,
-        source=PLACE.source,
-        settings=Routes(Settings(transcripts=wanted or Transcripts())).choose(Facts(adapter="test", listener="port")),
-        utterance=utterance,
-        offset_ms=offset_ms,
-    )
 
 
 def test_speech_is_placed_on_the_calls_clock_and_on_the_wall() -> None:
@@ -78,6 +52,13 @@ def test_a_track_that_began_later_is_offset() -> None:
 def test_a_cut_is_no_end_of_turn(end_of_turn: bool) -> None:
     event = final(spoken(end_of_turn=end_of_turn), HEARD, PLACE, CLOCK, 105.0)
     assert event.end_of_turn is end_of_turn
+
+
+def test_an_interim_tells_what_was_heard_so_far() -> None:
+    event = interim(spoken(offset_ms=1_000), HEARD, PLACE, 105.25, revision=4, stable_chars=5)
+    assert (event.start_ms, event.end_ms, event.utterance_id) == (3_300, 3_900, "call_inbound_2")
+    assert (event.text, event.revision, event.stable_chars, event.model) == ("Yes, please.", 4, 5, "base int8")
+    assert (event.sequence, event.latency_ms) == (3, 250)
 
 
 def test_a_failure_names_the_span_and_the_reason() -> None:

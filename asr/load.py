@@ -1,0 +1,52 @@
+"""What the lanes have been at, and so how long it will be until one is free. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+WEIGHT = 0.2
+"""Of the latest batch in what a request is thought to cost: the older, the less it counts."""
+
+
+class _Batch(msgspec.Struct, frozen=True):
+    begun_at: float
+    requests: int
+
+
+class Load:
+    """Follows the lanes of an engine, by their numbers."""
+
+    def __init__(self) -> None:
+        self._running: dict[int, _Batch] = {}
+        self._costs: dict[int, float] = {}
+        """Seconds a request, by lane."""
+
+    def begin(self, lane: int, now: float, requests: int) -> None:
+        """Note that a batch begins."""
+        self._running[lane] = _Batch(now, requests)
+
+    def end(self, lane: int, now: float, answered: int) -> None:
+        """Note that a lane's batch has come to its end, and how many of it were answered."""
+        batch = self._running.pop(lane)
+        if answered:
+            cost = (now - batch.begun_at) / answered
+            self._costs[lane] = self._costs.get(lane, cost) * (1 - WEIGHT) + cost * WEIGHT
+
+    def wait(self, now: float, ahead: int, *, lanes: Sequence[int]) -> float:
+        """Tell how long what comes after so many waits for one of the lanes; 0 where none was at work yet."""
+        costs = [self._costs[lane] for lane in lanes if lane in self._costs]
+        if not costs:
+            return 0.0
+        cost = sum(costs) / len(costs)
+        running = sum(max(0.0, self._rest(lane, now, cost)) for lane in lanes)
+        return (running + ahead * cost) / len(lanes)
+
+    def _rest(self, lane: int, now: float, cost: float) -> float:
+        """Tell what is left of a lane's batch. One that takes longer than it should is as good as done."""
+        batch = self._running.get(lane)
+        return batch.begun_at + batch.requests * cost - now if batch else 0.0

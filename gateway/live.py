@@ -1,0 +1,150 @@
+"""What is decoded while somebody speaks: interims, and finals on trial when they pause.
+
+All of it happens in the descent of a frame or in the callback of a decode, and nothing waits.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from asr.hangover import hangover_ms
+from asr.pacing import Step
+from asr.types import DecodeKind, DecodeOptions, DecodeRequest
+from config.profiles import PROFILES, REALTIME
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from asr.types import Decoder, Hypothesis
+    from gateway.record import CallRecord
+    from gateway.tracks import Glimpse
+    from gateway.transcript import Spoken
+
+    Decoding = asyncio.Future[Hypothesis]
+
+
+class _Trial(msgspec.Struct, frozen=True, eq=False):
+    """A final that is decoded before it is known that the utterance has ended."""
+
+    request_id: str
+    end_sample: int
+    future: Decoding
+
+
+class Live:
+    """The open utterances of one call."""
+
+    def __init__(self, call_id: str, record: CallRecord, decoder: Decoder) -> None:
+        self._call_id = call_id
+        self._record = record
+        self._decoder = decoder
+        self._trials: dict[str, _Trial] = {}
+        self._interims: dict[str, str] = {}
+        """The latest request for an interim of each utterance."""
+        self._revisions: dict[str, int] = {}
+        """How many interims of each utterance were shown."""
+        self._requests = 0
+
+    def take(self, glimpse: Glimpse, options: DecodeOptions) -> None:
+        """Do what is worth doing about an open utterance. `options` are those of its final."""
+        match glimpse.step:
+            case Step.PAUSE:
+                self._try(glimpse, options)
+            case Step.GO_ON:
+                self._forget_trial(glimpse.spoken.utterance_id)
+            case Step.INTERIM:
+                self._show(glimpse.spoken, options)
+
+    def settle(self, spoken: Spoken) -> tuple[str, Decoding] | None:
+        """Show no more of an utterance that has ended; give the trial that is its final, if there is one."""
+        utterance_id = spoken.utterance_id
+        self._revisions.pop(utterance_id, None)
+        if interim := self._interims.pop(utterance_id, None):
+            self._decoder.cancel(interim)
+        trial = self._trials.pop(utterance_id, None)
+        if trial is None:
+            return None
+        heard_all = trial.end_sample == spoken.utterance.end_sample
+        if heard_all and (self._decoder.promote(trial.request_id) or _has_succeeded(trial.future)):
+            return trial.request_id, trial.future
+        self._decoder.cancel(trial.request_id)
+        return None
+
+    def close(self) -> None:
+        """Give up what is still being decoded."""
+        for trial in self._trials.values():
+            self._decoder.cancel(trial.request_id)
+        for interim in self._interims.values():
+            self._decoder.cancel(interim)
+        self._trials.clear()
+        self._interims.clear()
+
+    def _try(self, glimpse: Glimpse, options: DecodeOptions) -> None:
+        spoken = glimpse.spoken
+        self._forget_trial(spoken.utterance_id)
+        request = self._request(spoken, DecodeKind.SPECULATIVE, options)
+        future = self._decoder.submit(request)
+        self._trials[spoken.utterance_id] = _Trial(request.request_id, spoken.utterance.end_sample, future)
+        future.add_done_callback(partial(self._hint, glimpse, request.request_id))
+
+    def _hint(self, glimpse: Glimpse, request_id: str, future: Decoding) -> None:
+        """Let a text that is known before the utterance has ended say how soon it ends."""
+        trial = self._trials.get(glimpse.spoken.utterance_id)
+        if _has_succeeded(future) and trial is not None and trial.request_id == request_id:
+            glimpse.track.speech.wait_for(hangover_ms(future.result().text, glimpse.spoken.settings.speech))
+
+    def _forget_trial(self, utterance_id: str) -> None:
+        if trial := self._trials.pop(utterance_id, None):
+            self._decoder.cancel(trial.request_id)
+
+    def _show(self, spoken: Spoken, options: DecodeOptions) -> None:
+        quick = msgspec.structs.replace(options, profile=PROFILES[REALTIME], word_times=False)
+        request = self._request(spoken, DecodeKind.INTERIM, quick)
+        self._interims[spoken.utterance_id] = request.request_id
+        self._decoder.submit(request).add_done_callback(partial(self._shown, spoken))
+
+    def _shown(self, spoken: Spoken, future: Decoding) -> None:
+        if spoken.utterance_id not in self._interims or future.cancelled():
+            return  # it has ended, or a newer one is on its way
+        if future.exception():
+            self._record.interim_shed()
+            return
+        revision = self._revisions.get(spoken.utterance_id, 0) + 1
+        if future.result().text:
+            self._revisions[spoken.utterance_id] = revision
+            self._record.interim(spoken, future.result(), revision=revision, stable_chars=0)
+
+    def _request(self, spoken: Spoken, kind: DecodeKind, options: DecodeOptions) -> DecodeRequest:
+        self._requests += 1
+        return decode_request(
+            self._call_id,
+            spoken,
+            request_id=f"{spoken.utterance_id}~{self._requests}",
+            kind=kind,
+            options=options,
+            first=spoken.utterance_id not in self._revisions,
+        )
+
+
+def decode_request(
+    call_id: str, spoken: Spoken, *, request_id: str, kind: DecodeKind, options: DecodeOptions, first: bool = False
+) -> DecodeRequest:
+    """Ask for the text of what was said."""
+    return DecodeRequest(
+        request_id=request_id,
+        stream_key=f"{call_id}/{spoken.track.id}",
+        group_key=call_id,
+        kind=kind,
+        first=first,
+        audio=spoken.utterance.audio,
+        origin_sample=spoken.utterance.origin_sample,
+        language=None if spoken.settings.language == "auto" else spoken.settings.language,
+        options=options,
+    )
+
+
+def _has_succeeded(future: Decoding) -> bool:
+    return future.done() and not future.cancelled() and future.exception() is None

@@ -1,0 +1,138 @@
+"""What is decoded while somebody speaks: a real session and scheduler, a stand-in engine, a clock moved by hand."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from adapters.stream import StreamEnd, StreamEnded
+from asr.types import DecodeKind, ModelErrorCode
+from tests.fakes import FakeEngine
+from tests.sound import prompt
+from tests.unit.test_session import World, of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SPEECH = prompt("conf-onlyperson")
+"""Three seconds at 8 kHz; quiet at both ends."""
+
+
+def silence(seconds: float) -> bytes:
+    return bytes(round(seconds * 16_000))
+
+
+class Talk:
+    """A call in progress, whose session and scheduler run."""
+
+    def __init__(self, engine: FakeEngine, tasks: asyncio.TaskGroup) -> None:
+        self.engine = engine
+        self.world = World(engine)
+        self.running = tasks.create_task(self.world.run())
+
+    async def say(self, pcm: bytes) -> None:
+        """Say something, and let everything else happen that can."""
+        for start in range(0, len(pcm), 3_200):
+            self.world.say(pcm[start : start + 3_200])
+            await self.settle()
+
+    async def settle(self) -> None:
+        for _ in range(20):
+            await asyncio.sleep(0)
+
+    async def hang_up(self) -> list[dict[str, object]]:
+        self.world.stream.handle(StreamEnded(StreamEnd.HANGUP), self.world.now)
+        self.world.wait(1.1)
+        return await self.running
+
+    def kinds(self) -> list[DecodeKind]:
+        return [request.kind for request in self.engine.begun]
+
+
+def said(text: str) -> Callable[[object], str]:
+    return lambda _request: text
+
+
+async def test_a_pause_that_lasts_has_its_final_ready() -> None:
+    async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
+        talk = Talk(FakeEngine(), tasks)
+        await talk.say(SPEECH + silence(0.1))
+        assert DecodeKind.FINAL not in talk.kinds()
+        await talk.say(silence(1.0))
+        assert talk.kinds() == [DecodeKind.SPECULATIVE]  # and that was the final
+        (final,) = of(talk.world.events, "transcript.final")
+        assert final["utterance_id"] == "call_inbound_1"
+        assert final["end_of_turn"] is True
+        await talk.hang_up()
+
+
+async def test_who_goes_on_after_a_pause_is_decoded_as_a_whole() -> None:
+    """Each pause of 200 ms is worth a try; only the one that lasts becomes a final."""
+    async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
+        talk = Talk(FakeEngine(text=said("and then")), tasks)
+        await talk.say(SPEECH + silence(0.15) + SPEECH + silence(1.5))
+        finals = of(talk.world.events, "transcript.final")
+        assert len(finals) == 1
+        assert finals[0]["end_ms"] - finals[0]["start_ms"] > 5_000
+        assert len(talk.kinds()) >= 2
+        assert set(talk.kinds()) == {DecodeKind.SPECULATIVE}
+        await talk.hang_up()
+
+
+async def test_a_trial_that_fails_is_not_the_last_word() -> None:
+    async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
+        talk = Talk(FakeEngine(script={1: ModelErrorCode.FAILED}), tasks)
+        await talk.say(SPEECH + silence(1.0))
+        assert talk.kinds() == [DecodeKind.SPECULATIVE, DecodeKind.FINAL]
+        assert len(of(talk.world.events, "transcript.final")) == 1
+        await talk.hang_up()
+
+
+async def test_a_trial_that_is_not_done_when_the_utterance_ends_goes_on_as_its_final() -> None:
+    async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
+        talk = Talk(FakeEngine(held=True), tasks)
+        await talk.say(SPEECH + silence(1.0))
+        assert of(talk.world.events, "transcript.final") == []
+        await talk.engine.let_go()
+        await talk.settle()
+        assert len(of(talk.world.events, "transcript.final")) == 1
+        assert len(talk.engine.begun) == 1
+        await talk.hang_up()
+
+
+async def test_a_call_that_ends_in_a_pause_has_its_final() -> None:
+    async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
+        talk = Talk(FakeEngine(held=True), tasks)
+        await talk.say(SPEECH + silence(0.3))
+        ending = tasks.create_task(talk.hang_up())
+        await talk.settle()
+        await talk.engine.let_go()
+        events = await ending
+        assert [event["type"] for event in events][-2:] == ["transcript.final", "call.ended"]
+
+
+async def test_a_sentence_that_has_ended_is_waited_for_less_than_one_that_has_not() -> None:
+    async def waits(text: str) -> float:
+        async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
+            talk = Talk(FakeEngine(text=said(text)), tasks)
+            await talk.say(SPEECH)
+            seconds = 0.0
+            while not of(talk.world.events, "transcript.final"):
+                await talk.say(silence(0.02))
+                seconds += 0.02
+            await talk.hang_up()
+        return seconds
+
+    ended, unended = await waits("That is all."), await waits("And what is")
+    assert 0.25 < unended - ended < 0.35
+
+
+async def test_what_is_given_up_has_its_trial_given_up_too() -> None:
+    async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
+        talk = Talk(FakeEngine(held=True), tasks)
+        await talk.say(SPEECH + silence(1.0))
+        talk.world.session.end(StreamEnd.SHUTDOWN, 0.0)
+        await talk.settle()
+        (failed,) = of(await talk.running, "transcript.failed")
+        assert failed["reason"] == "deadline"
+        await talk.engine.let_go()

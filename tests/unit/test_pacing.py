@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asr.hangover import hangover_ms
+from asr.pacing import COOLDOWN_MS, FIRST_MS, PAUSE_BLOCKS, Pacer, Step
+from asr.pressure import Level
+from config.settings import Speech
+
+
+def steps(
+    blocks: list[tuple[int, int]], *, interims: bool = True, level: Level = Level.NORMAL, utterance: int = 1
+) -> list[tuple[int, Step]]:
+    """Feed (spoken, silent) blocks; tell at which spoken block what was worth doing."""
+    pacer = Pacer(interims=interims)
+    told = [(spoken, pacer.step(utterance, spoken, silent, lambda: level)) for spoken, silent in blocks]
+    return [(spoken, step) for spoken, step in told if step]
+
+
+def test_interims_come_after_the_first_sounds_and_then_at_their_pace() -> None:
+    talk = [(spoken, 0) for spoken in range(1, 60)]
+    at = [spoken for spoken, step in steps(talk) if step is Step.INTERIM]
+    assert at == [FIRST_MS // 20 + number * COOLDOWN_MS[Level.NORMAL] // 20 for number in range(5)][: len(at)]
+    assert len(at) == 5
+    assert steps(talk, interims=False) == []
+    assert steps(talk, level=Level.CRITICAL) == []
+    assert len(steps(talk, level=Level.ELEVATED)) == 2
+
+
+def test_a_pause_is_told_once_and_so_is_its_end() -> None:
+    pause = [(spoken, spoken - 20) for spoken in range(20, 20 + PAUSE_BLOCKS + 5)]
+    again = [(spoken, 0) for spoken in range(35, 40)]
+    assert steps([*pause, *again, (40, 1)], interims=False) == [(30, Step.PAUSE), (35, Step.GO_ON)]
+
+
+def test_in_a_pause_there_is_nothing_new_to_show() -> None:
+    talk = [(spoken, max(0, spoken - 20)) for spoken in range(1, 60)]
+    assert max(spoken for spoken, step in steps(talk) if step is Step.INTERIM) < 20 + PAUSE_BLOCKS
+
+
+def test_a_new_utterance_begins_over() -> None:
+    pacer = Pacer(interims=True)
+
+    def feed(utterance: int) -> list[Step | None]:
+        talk = [pacer.step(utterance, spoken, 0, lambda: Level.NORMAL) for spoken in range(1, 30)]
+        return [*talk, pacer.step(utterance, 40, PAUSE_BLOCKS, lambda: Level.NORMAL)]
+
+    assert feed(1) == feed(2)
+
+
+@given(st.lists(st.sampled_from("#."), max_size=300))
+def test_pauses_and_their_ends_alternate(blocks: list[str]) -> None:
+    silent, heard = 0, []
+    pacer = Pacer(interims=True)
+    for spoken, block in enumerate(blocks, 1):
+        silent = 0 if block == "#" else silent + 1
+        heard.append(pacer.step(1, spoken, silent, lambda: Level.NORMAL))
+    turns = [step for step in heard if step in {Step.PAUSE, Step.GO_ON}]
+    assert turns == [Step.PAUSE, Step.GO_ON] * (len(turns) // 2) + [Step.PAUSE] * (len(turns) % 2)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Yes.", 400),
+        ("How are you?", 400),
+        ('He said: "No!"', 400),
+        ("はい。", 400),
+        ("I would like to", 700),
+        ("I would like to...", 700),
+        ("Well,", 700),
+        ("", 500),
+    ],
+)
+def test_a_hangover_follows_what_was_said(text: str, expected: int) -> None:
+    assert hangover_ms(text, Speech()) == expected
+    assert hangover_ms(text, Speech(hangover_ms=600, hangover_shortest_ms=600, hangover_longest_ms=600)) == 600
