@@ -39,11 +39,12 @@ class Crew:
             self._lanes[number].wake.set()
 
     def share(self, number: int, waiting: int) -> int:
-        """Tell how much of what waits a lane may take: the others that are free are to have their part."""
+        """Tell how much of what waits a lane may take: others that are free have their part, and so has what comes."""
         roles = [role for role in ModelRole if number in self.engine.lanes(role)]
         others = {other for role in roles for other in self.engine.lanes(role)} - {number}
         free = 1 + sum(not self._lanes[other].busy for other in others)
-        return min(self.engine.largest_batch(number), -(-waiting // free))
+        largest = self.engine.largest_batch(number)
+        return min(largest, self.load.batch(number) or largest, -(-waiting // free))
 
     def dismiss(self) -> None:
         """Take nothing more; what is being decoded comes to its end."""

@@ -13,6 +13,13 @@ WEIGHT = 0.2
 """Of the latest batch in what a request is thought to cost: the older, the less it counts."""
 
 
+BATCH_SECONDS = 0.3
+"""What comes while a batch is decoded is to wait for no longer, more or less."""
+
+LEAST_BATCH = 2
+"""So many are always worth decoding together."""
+
+
 class _Batch(msgspec.Struct, frozen=True):
     begun_at: float
     requests: int
@@ -36,6 +43,11 @@ class Load:
         if answered:
             cost = (now - batch.begun_at) / answered
             self._costs[lane] = self._costs.get(lane, cost) * (1 - WEIGHT) + cost * WEIGHT
+
+    def batch(self, lane: int) -> int | None:
+        """Tell how many requests a lane decodes in a time that others can wait; None where none was at work yet."""
+        cost = self._costs.get(lane)
+        return max(LEAST_BATCH, int(BATCH_SECONDS / cost)) if cost else None
 
     def wait(self, now: float, ahead: int, *, lanes: Sequence[int]) -> float:
         """Tell how long what comes after so many waits for one of the lanes; 0 where none was at work yet."""

@@ -14,9 +14,6 @@ if TYPE_CHECKING:
 FINAL, SPECULATIVE, FIRST_INTERIM, OTHER_INTERIM = range(4)
 """What goes before what."""
 
-MOST_INTERIMS = 4
-"""In a batch: a first interim that comes while it is decoded is to wait for no more."""
-
 
 class Waiting(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """A request that waits for its lane."""
@@ -64,7 +61,6 @@ def choose(
     if not in_time:
         return Choice(late=late)
     urgent = min(map(_urgency, in_time))
-    batch_size = batch_size if urgent <= SPECULATIVE else min(batch_size, MOST_INTERIMS)
     left = [entry for entry in in_time if _urgency(entry) == urgent]
     last, batch = dict(served), list[Waiting]()
     while left and len(batch) < batch_size:

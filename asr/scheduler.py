@@ -75,7 +75,7 @@ class Scheduler:
 
     def predicted_wait(self, now: float) -> float:
         """Tell how long a final that came now would wait for its turn, in seconds."""
-        ahead = sum(job.request.kind is not DecodeKind.INTERIM for job in self._waiting.values())
+        ahead = sum(job.request.kind is DecodeKind.FINAL for job in self._waiting.values())
         return self._crew.load.wait(now, ahead, lanes=self._crew.engine.lanes(ModelRole.FINAL))
 
     def submit(self, request: DecodeRequest) -> asyncio.Future[Hypothesis]:

@@ -499,8 +499,10 @@ async def test_the_level_follows_the_wait_of_a_new_final() -> None:
         futures += [scheduler.submit(interim(stream)) for stream in "abcdef"]
         levels.append(scheduler.level)  # as it was: interims do not stand in a final's way
         futures.append(scheduler.submit(asks(DecodeKind.SPECULATIVE, "d")))
+        levels.append(scheduler.level)  # nor do those on trial
+        futures.append(scheduler.submit(final("e")))
         levels.append(scheduler.level)
-        assert levels == [Level.NORMAL, Level.ELEVATED, Level.ELEVATED, Level.CRITICAL]
+        assert levels == [Level.NORMAL, *[Level.ELEVATED] * 3, Level.CRITICAL]
         await engine.let_go()
         await asyncio.gather(*futures)
 
@@ -554,6 +556,24 @@ async def test_a_batch_is_no_larger_than_there_is_memory_for() -> None:
         engine.batch_size = 2
         await engine.wait_begun(2)
         assert len(engine.begun) == 2
+        await engine.let_go()
+        await asyncio.gather(*futures)
+
+
+async def test_a_batch_takes_no_longer_than_others_can_wait() -> None:
+    clock = Hand()
+    engine = FakeEngine(held=True, batch_size=8)
+    async with running(engine, clock=clock) as scheduler:
+        first = scheduler.submit(final("x"))
+        await engine.wait_begun(1)
+        clock.now = 0.09  # so long for one
+        futures = [scheduler.submit(final(str(number))) for number in range(8)]
+        await engine.release(1)
+        await first
+        await engine.wait_begun(4)
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert len(engine.begun) == 1 + 3
         await engine.let_go()
         await asyncio.gather(*futures)
 
