@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import stat
 import sys
 import time
 from contextlib import closing
@@ -13,14 +14,15 @@ import click
 import msgspec
 
 from adapters.media.audio_file import MediaFileError
-from adapters.stream import AudioFormat, Encoding
+from adapters.stream import AudioFormat
 from asr.types import DecodeOptions, ModelLoadError
 from asr.weights import WeightsError
 from gateway import log
+from gateway.cli import transcribe_options as options
 from gateway.cli.check_config import BAD_SETTINGS, settings_or_exit
-from gateway.cli.transcribe_output import SUFFIXES, TranscriptOutput, Wanted, exit_with, targets
+from gateway.cli.transcribe_output import SUFFIXES, PrintError, TranscriptOutput, Wanted, exit_with, targets
 from gateway.cli.transcribe_progress import Preparing, Watcher
-from gateway.file_transcript import clock_text, printable
+from gateway.file_transcript import clock_text
 from gateway.models import start_models
 from gateway.transcribing import FileTranscriber, Recording
 
@@ -29,11 +31,6 @@ if TYPE_CHECKING:
 
     from config.settings import Models, Settings
     from gateway.cli.transcribe_output import Format
-
-ENCODINGS = {"ulaw": Encoding.PCMU, "alaw": Encoding.PCMA, "slin": Encoding.L16}
-RATES_HZ = click.IntRange(8_000, 192_000)
-RATE_STEP_HZ = 50
-LONGEST_LABEL = 30
 
 clock = time.monotonic  # noqa: TID251  a command names its clock
 
@@ -45,21 +42,6 @@ class _Job(msgspec.Struct, frozen=True, kw_only=True):
     settings: Settings
     options: DecodeOptions
     wanted: Wanted
-
-
-def _labels(_ctx: click.Context, _param: click.Parameter, value: str | None) -> tuple[str, ...]:
-    labels = tuple(label.strip() for label in (value or "").split(",")) if value is not None else ()
-    if any(not label or len(label) > LONGEST_LABEL or label != printable(label) for label in labels):
-        raise click.BadParameter(f"expected names of at most {LONGEST_LABEL} characters, such as customer,agent")
-    if len(set(labels)) < len(labels):
-        raise click.BadParameter("expected each channel to have a name of its own, such as customer,agent")
-    return labels
-
-
-def _rate(_ctx: click.Context, _param: click.Parameter, value: int | None) -> int | None:
-    if value is not None and value % RATE_STEP_HZ:
-        raise click.BadParameter(f"expected a multiple of {RATE_STEP_HZ}, such as 8000 or 44100, got {value}")
-    return value
 
 
 @click.command(short_help="Transcribe audio files.")
@@ -86,17 +68,22 @@ def _rate(_ctx: click.Context, _param: click.Parameter, value: int | None) -> in
 )
 @click.option(
     "--labels",
-    callback=_labels,
+    callback=options.labels,
     metavar="NAME,NAME",
     help="Who speaks on the channels of --channels split. Without it: left, right.",
 )
-@click.option("--model", metavar="NAME", help="The model, instead of the settings' models.final.")
+@click.option("--model", callback=options.text, metavar="NAME", help="Instead of the settings' models.final.")
 @click.option("--language", metavar="CODE", help="Such as en, or auto; instead of the settings' models.language.")
 @click.option("--translate", is_flag=True, help="Write the text in English, whatever is spoken.")
 @click.option("--profile", metavar="NAME", help="How hard to try: realtime, accurate or one of the settings' own.")
 @click.option("--words", is_flag=True, help="With --format json: tell when each word was said.")
-@click.option("--hotwords", metavar="TEXT", help="Names and terms that are to be expected.")
-@click.option("--prompt", metavar="TEXT", help="What may have been said before: lets the model follow its style.")
+@click.option("--hotwords", callback=options.text, metavar="TEXT", help="Names and terms that are to be expected.")
+@click.option(
+    "--prompt",
+    callback=options.text,
+    metavar="TEXT",
+    help="What may have been said before: lets the model follow its style.",
+)
 @click.option(
     "--timestamps/--no-timestamps",
     default=None,
@@ -105,11 +92,17 @@ def _rate(_ctx: click.Context, _param: click.Parameter, value: int | None) -> in
 )
 @click.option(
     "--raw",
-    type=click.Choice(list(ENCODINGS)),
+    type=click.Choice(list(options.ENCODINGS)),
     help="Every FILE is mono audio in this encoding without a header. Needless for names that tell, such as .ulaw,"
     " .alaw, .sln and .sln16.",
 )
-@click.option("--rate", type=RATES_HZ, callback=_rate, metavar="HZ", help="The sample rate of --raw: 8000 without it.")
+@click.option(
+    "--rate",
+    type=options.RATES_HZ,
+    callback=options.rate,
+    metavar="HZ",
+    help="The sample rate of --raw: 8000 without it.",
+)
 def transcribe(files: tuple[Path, ...], *, file: Path | None, directory: Path | None, **given: Any) -> None:
     """Transcribe audio files, by the same speech detection and models as calls.
 
@@ -163,9 +156,11 @@ def _job(
     _refuse(timestamps is not None and form != "text", "--timestamps is for --format text; the others have them.")
     _refuse(force and directory is None, "--force is for --output.")
     _refuse(subtitles and directory is None and len(files) > 1, f"{form} of several files needs --output DIR.")
+    if directory is None and sys.stdout is None:
+        exit_with("standard output is closed: open it, or give --output DIR", 1)
     settings = settings_or_exit(file)
     models = _models(settings.models, model, language=language, translate=translate, profile=profile)
-    form_of_raw = AudioFormat(ENCODINGS[raw], rate or 8_000) if raw else None
+    form_of_raw = AudioFormat(options.ENCODINGS[raw], rate or 8_000) if raw else None
     recordings = (Recording(path=each, raw=form_of_raw, split=channels == "split", labels=labels) for each in files)
     return _Job(
         recordings=tuple(recordings),
@@ -206,8 +201,8 @@ def _models(models: Models, model: str | None, *, language: str | None, translat
             profile=profile or models.profile,
         )
     except ValueError as error:
-        options = " and ".join(option for option, value in given.items() if value) or "settings"
-        exit_with(f"{options}: {error}", BAD_SETTINGS)
+        blamed = " and ".join(option for option, value in given.items() if value) or "settings"
+        exit_with(f"{blamed}: {error}", BAD_SETTINGS)
 
 
 def _transcribe(job: _Job) -> int:
@@ -224,9 +219,7 @@ def _transcribe(job: _Job) -> int:
     except (WeightsError, ModelLoadError) as error:
         exit_with(str(error), 1)
     except ExceptionGroup as group:
-        if group.split(OSError)[1]:
-            raise
-        _cannot_print(group)
+        _give_up(group)
     finally:
         watcher.stop()
     _sum_up(output, seconds)
@@ -248,7 +241,11 @@ def _readable(recordings: Sequence[Recording], output: TranscriptOutput, watcher
 
 def _seconds(recording: Recording) -> float | None:
     """Tell how long a file says it is. A pipe is not asked: it can be read only once."""
-    if recording.path.exists() and not recording.path.is_file() and not recording.path.is_dir():
+    try:
+        mode = recording.path.stat().st_mode
+    except OSError as error:
+        raise MediaFileError(error.strerror) from error
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
         return None
     with closing(recording.open()) as audio:
         return audio.duration_seconds
@@ -274,13 +271,16 @@ async def _run(job: _Job, recordings: Sequence[Recording], output: TranscriptOut
         await engine.close()
 
 
-def _cannot_print(group: ExceptionGroup[Exception]) -> NoReturn:
-    error: Exception = group
+def _give_up(group: ExceptionGroup[Exception]) -> NoReturn:
+    """Say why it cannot go on; what is nobody's fault but ours is raised again."""
+    if group.split((OSError, PrintError))[1]:
+        raise group
+    error: Exception = group.subgroup(PrintError) or group
     while isinstance(error, ExceptionGroup):
         error = error.exceptions[0]
-    if isinstance(error, BrokenPipeError):
-        raise error  # click ends quietly when the reader of our output has gone
-    exit_with(f"standard output cannot be written: {error}", 1)
+    if isinstance(error.__cause__, BrokenPipeError):
+        raise error.__cause__  # click ends quietly when the reader of our output has gone
+    exit_with(str(error), 1)
 
 
 def _sum_up(output: TranscriptOutput, seconds: float) -> None:

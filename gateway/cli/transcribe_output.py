@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
+from os.path import samestat
 from typing import TYPE_CHECKING, Literal, NoReturn
 
 import click
@@ -26,6 +28,10 @@ if TYPE_CHECKING:
 Format = Literal["text", "json", "srt", "vtt"]
 
 SUFFIXES: dict[Format, str] = {"text": ".txt", "json": ".json", "srt": ".srt", "vtt": ".vtt"}
+
+
+class PrintError(Exception):
+    """Standard output cannot be written; the cause tells more."""
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,7 +126,14 @@ class TranscriptOutput:
                 return webvtt(transcript.utterances)
 
     def _print(self, text: str) -> None:
-        self._watcher.aside(lambda: click.echo(text.encode(), nl=False))  # UTF-8, whatever the terminal's locale
+        self._watcher.aside(lambda: _echo(text))
+
+
+def _echo(text: str) -> None:
+    try:
+        click.echo(text.encode(), nl=False)  # UTF-8, whatever the terminal's locale
+    except OSError as error:
+        raise PrintError(f"standard output cannot be written: {error.strerror}") from error
 
 
 def targets(files: Sequence[Path], directory: Path, suffix: str, *, force: bool) -> dict[Path, Path]:
@@ -130,16 +143,36 @@ def targets(files: Sequence[Path], directory: Path, suffix: str, *, force: bool)
         target = directory / f"{path.stem}{suffix}"
         for other in (known for known, taken in chosen.items() if taken == target):
             exit_with(f"{other} and {path} would both become {target}: give each an --output of its own", BAD_SETTINGS)
-        if target.exists() and not force:
-            exit_with(f"{target} is there already: --force writes over it", BAD_SETTINGS)
         chosen[path] = target
+    _make(directory)
+    for target in chosen.values():
+        _keep(target, files, force=force)
+    return chosen
+
+
+def _make(directory: Path) -> None:
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         exit_with(f"{directory} cannot be made: {error.strerror}; name another for --output", 1)
     if not os.access(directory, os.W_OK | os.X_OK):
         exit_with(f"{directory} cannot be written to; name another for --output", 1)
-    return chosen
+
+
+def _keep(target: Path, files: Sequence[Path], *, force: bool) -> None:
+    """Exit where something is that must not be written over: with `force` too, what is to be transcribed."""
+    try:
+        there = target.stat()
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        exit_with(f"{target} cannot be written: {error.strerror}", 1)
+    if not force:
+        exit_with(f"{target} is there already: --force writes over it", BAD_SETTINGS)
+    for path in files:
+        with suppress(OSError):  # what cannot be read is told when its turn comes
+            if samestat(path.stat(), there):
+                exit_with(f"{target} is one of the files to be transcribed: name another --output", BAD_SETTINGS)
 
 
 def exit_with(text: str, status: int) -> NoReturn:

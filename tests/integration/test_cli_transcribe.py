@@ -156,6 +156,11 @@ def test_a_pipe_can_be_read() -> None:
         (["--format", "srt", PROMPT, PROMPT], 2, "srt of several files needs --output DIR"),
         (["--output", "/nowhere", "call.wav", "other/call.mp3"], 2, "would both become /nowhere/call.txt"),
         (["--output", "/proc/new", PROMPT], 1, "/proc/new cannot be made"),
+        (["--hotwords", "\udcff", PROMPT], 2, "'--hotwords': expected text in UTF-8"),
+        (["--model", "\udcff", PROMPT], 2, "'--model': expected text in UTF-8"),
+        (["--prompt", "caf\udce9", PROMPT], 2, "'--prompt': expected text in UTF-8"),
+        (["a" * 300 + ".wav"], 1, "a.wav: File name too long"),
+        (["--raw", "ulaw", "a" * 300], 1, "a: File name too long"),
         (["--language", "xx", PROMPT], 2, "--language: Expected a language code"),
         (["--profile", "fast", PROMPT], 2, "--profile: Unknown models.profile: 'fast'; expected one of realtime"),
         (["--model", "tiny.en", "--translate", PROMPT], 2, "--model and --translate: Expected task transcribe"),
@@ -213,6 +218,17 @@ def test_output_that_cannot_be_written_is_told(call: Path) -> None:
         result = transcribe(call, stdout=full)
     assert result.returncode == 1
     assert result.stderr.splitlines()[-1].startswith("linescribe: standard output cannot be written: ")
+
+
+def test_standard_output_that_is_closed_is_told_unless_files_are_written(tmp_path: Path) -> None:
+    results = []
+    for arguments in ([PROMPT], ["--output", tmp_path, PROMPT]):
+        closed = ["sh", "-c", 'exec "$@" >&-', "sh", *COMMAND, *map(str, arguments)]
+        result = subprocess.run(closed, check=False, stderr=subprocess.PIPE, text=True, timeout=60, env=CLEAN, cwd=ROOT)
+        results.append((result.returncode, result.stderr.splitlines()[-1][:61]))
+    assert results[0] == (1, "linescribe: standard output is closed: open it, or give --out")
+    assert results[1][0] == 0
+    assert (tmp_path / "conf-onlyperson.txt").read_text().startswith(HEARD)
 
 
 def test_who_reads_the_output_may_go(call: Path) -> None:

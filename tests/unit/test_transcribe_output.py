@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ import pytest
 from rich.console import Console
 
 from adapters.media.audio_file import MediaFileError, UnknownFormatError
-from gateway.cli.transcribe_output import SUFFIXES, TranscriptOutput, Wanted, targets
+from gateway.cli.transcribe_output import SUFFIXES, PrintError, TranscriptOutput, Wanted, targets
 from gateway.cli.transcribe_progress import Preparing, Watcher
 from gateway.file_transcript import FileTranscript, Line
 from gateway.transcribing import Recording
@@ -170,6 +171,38 @@ def test_nothing_is_begun_where_a_file_would_be_lost(
         targets([*map(Path, files)], tmp_path, ".txt", force=False)
     assert ended.value.code == 2
     assert told in capsys.readouterr().err
+
+
+def test_a_recording_is_not_written_over_by_its_own_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Not even by force, nor by another name of the file."""
+    call, link, other = tmp_path / "call.txt", tmp_path / "link.txt", tmp_path / "other.wav"
+    call.write_bytes(b"\xff" * 160)
+    link.symlink_to(call)
+    for files, told in (([other, call], call), ([call.with_name("link.wav"), call], link)):
+        with pytest.raises(SystemExit) as ended:
+            targets(files, tmp_path, ".txt", force=True)
+        assert ended.value.code == 2
+        told_text = capsys.readouterr().err
+        assert told_text == f"linescribe: {told} is one of the files to be transcribed: name another --output\n"
+    assert targets([other], tmp_path, ".txt", force=True) == {other: tmp_path / "other.txt"}
+
+
+def test_a_name_that_is_too_long_is_told_before_anything_is_done(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        targets([Path("a" * 251 + ".wav")], tmp_path / "new", ".json", force=False)
+    assert ended.value.code == 1
+    assert capsys.readouterr().err.endswith("a.json cannot be written: File name too long\n")
+
+
+def test_output_that_cannot_be_written_is_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Path("/dev/full").open("w", encoding="utf-8") as full, monkeypatch.context() as patch:
+        patch.setattr("sys.stdout", full)
+        with pytest.raises(PrintError, match=r"^standard output cannot be written: No space left on device$"):
+            output().line(CALL, LINE)
+        with suppress(OSError):
+            full.close()
 
 
 def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
