@@ -33,13 +33,14 @@ def is_out_of_memory(error: Exception) -> bool:
 
 def explained(weights: Weights, settings: Models, error: Exception) -> str:
     """Say why a model cannot be loaded, and what to do."""
-    if "compute type" in str(error):
+    told = str(error).lower()
+    if "compute type" in told:
         remedy = "set models.compute_type to auto, or to one that the device has"
     elif is_out_of_memory(error):
         remedy = (
             "choose a smaller model or a smaller models.compute_type such as int8_float16, or make room on the device"
         )
-    elif settings.device == "cuda":
+    elif settings.device == "cuda" or "cuda" in told or "cublas" in told:  # auto may have found a GPU
         remedy = (
             "see to the NVIDIA driver, to models.device_index, and to cuBLAS 12 (pip install 'linescribe[gpu]'),"
             " or set models.device to cpu"

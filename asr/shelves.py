@@ -23,6 +23,9 @@ log = structlog.get_logger()
 MANIFEST = "manifest.json"
 CHUNK_BYTES = 1 << 20
 
+UNREADABLE = (OSError, ValueError, msgspec.DecodeError)
+"""What a bad manifest raises: ValueError stands for bytes that are no text, and for names that no file can have."""
+
 State = Literal["whole", "partial", "damaged"]
 
 
@@ -88,17 +91,19 @@ class Shelf:
 
 
 def held(cache_dir: Path) -> list[Held]:
-    """Tell what lies in the cache, by name. What is partial beside a whole one is left out: it will replace it."""
-    root = cache_dir / "weights"
+    """Tell what lies in the cache, by name. What is partial beside a whole one is left out: it will replace it.
+
+    Raises OSError when the cache cannot be read.
+    """
     found: dict[str, Held] = {}
-    for path in sorted(root.iterdir(), reverse=True) if root.is_dir() else ():  # names with a dot come last
+    for path in sorted(_inside(cache_dir / "weights"), reverse=True):  # names with a dot come last
         if path.is_dir() and (each := _look(path)):
             found.setdefault(each.name, each)
     return sorted(found.values(), key=lambda each: each.name)
 
 
 def read_manifest(directory: Path) -> Manifest:
-    """Read what a shelf should hold. Raises OSError or msgspec.DecodeError."""
+    """Read what a shelf should hold. Raises what is UNREADABLE."""
     return msgspec.json.decode((directory / MANIFEST).read_bytes(), type=Manifest)
 
 
@@ -138,6 +143,14 @@ def read(path: Path) -> Iterator[bytes]:
             yield chunk
 
 
+def _inside(root: Path) -> list[Path]:
+    """List a directory; one that is not there holds nothing."""
+    try:
+        return list(root.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
 def _look(path: Path) -> Held | None:
     """Tell what a directory of the cache holds."""
     if path.name.startswith("."):
@@ -156,13 +169,13 @@ def _name(directory: str) -> str:
 
 
 def _size(directory: Path) -> int:
-    """Add up the bytes; a transfer may go on meanwhile, and take files away."""
+    """Add up the bytes of what can be seen; a transfer may go on meanwhile, and take files away."""
     total = 0
     for parent, _, names in os.walk(directory):
         for name in names:
             try:
                 total += os.stat(os.path.join(parent, name)).st_size  # noqa: PTH116, PTH118  as os.walk gives them
-            except FileNotFoundError:
+            except OSError:
                 continue
     return total
 
@@ -172,7 +185,7 @@ def _fitting_manifest(directory: Path) -> Manifest | None:
     try:
         manifest = read_manifest(directory)
         fits = all((directory / each.name).stat().st_size == each.size for each in manifest.files)
-    except (OSError, msgspec.DecodeError):
+    except UNREADABLE:
         return None
     return manifest if fits else None
 

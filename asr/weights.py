@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import errno
+import fnmatch
 import shutil
+import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -14,7 +17,7 @@ import structlog
 
 from asr import hub
 from asr.packaged import PACKAGED, PackagedFile
-from asr.shelves import MANIFEST, Entry, Manifest, Shelf, read, read_manifest, seal, sealed, write
+from asr.shelves import MANIFEST, UNREADABLE, Entry, Manifest, Shelf, read, read_manifest, seal, sealed, write
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -99,7 +102,7 @@ def verify(directory: Path, progress: Progress = unheard) -> None:
     """Hash a cached directory anew; raises WeightsError naming the first file that is not as written."""
     try:
         manifest = read_manifest(directory)
-    except (OSError, msgspec.DecodeError) as error:
+    except UNREADABLE as error:
         raise WeightsError(f"{directory} has no readable {MANIFEST}: {error}") from error
     done = 0
 
@@ -112,20 +115,43 @@ def verify(directory: Path, progress: Progress = unheard) -> None:
         path = directory / entry.name
         try:
             intact = sealed(path, tick) == entry
-        except OSError as error:
+        except (OSError, ValueError) as error:
             raise WeightsError(f"{path} cannot be read: {error}; remove {directory} to have it made anew") from error
         if not intact:
             raise WeightsError(f"{path} is damaged; remove {directory} to have it made anew")
 
 
-def remove(name: str, cache_dir: Path) -> None:
-    """Take a model out of the cache, once nobody fills it. Raises WeightsError."""
+def remove_damaged(name: str, cache_dir: Path, progress: Progress = unheard) -> str | None:
+    """Hash a model of the cache anew, and take it out when it is damaged, while nobody else can mend or fill it.
+
+    Gives what was wrong with what was removed; None when it is intact. Raises WeightsError when it cannot be done.
+    """
     shelf = Shelf(name, cache_dir)
     try:
         with _locked(shelf):
-            shutil.rmtree(shelf.directory)
+            try:
+                verify(shelf.directory, progress)
+            except WeightsError as error:
+                shutil.rmtree(shelf.directory)
+                return str(error)
     except OSError as error:
-        raise WeightsError(f"cannot remove {shelf.directory}: {error}") from error
+        raise WeightsError(f"cannot check {shelf.directory} and remove it where it is damaged: {error}") from error
+    return None
+
+
+def directory_at(name: str) -> Path | None:
+    """Take a name for a path; None unless a directory lies there. Raises WeightsError where nobody could tell."""
+    try:
+        path = Path(name).expanduser()
+        return path if stat.S_ISDIR(path.stat().st_mode) else None
+    except RuntimeError:
+        raise WeightsError(f"weights {name!r}: there is no such user") from None
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # the last for a null character
+        return None
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            return None
+        raise _unreadable(name, error) from error
 
 
 def _unknown(name: str) -> str:
@@ -155,18 +181,27 @@ def _given_directory(name: str) -> Path | None:
     """Take the name for a path, unless it is a model's short name or nothing lies there."""
     if name in hub.REPOSITORIES:
         return None
-    path = Path(name).expanduser()
-    if not path.is_dir():
+    path = directory_at(name)
+    if path is None:
         if name.startswith(("/", ".", "~")):
             raise WeightsError(f"weights {name!r}: there is no such directory")
         return None
-    if missing := _missing(path):
+    try:
+        missing = _missing(path)
+    except OSError as error:
+        raise _unreadable(name, error) from error
+    if missing:
         raise WeightsError(f"weights {name!r}: the directory holds no {' and no '.join(missing)}")
     return path.resolve()
 
 
+def _unreadable(name: str, error: OSError) -> WeightsError:
+    return WeightsError(f"weights {name!r} cannot be read: {error}")
+
+
 def _missing(directory: Path) -> list[str]:
-    return [pattern for pattern in NEEDED if not any(each.is_file() for each in directory.glob(pattern))]
+    there = [each.name for each in directory.iterdir() if each.is_file()]
+    return [pattern for pattern in NEEDED if not fnmatch.filter(there, pattern)]
 
 
 def _assemble(shelf: Shelf, files: Sequence[PackagedFile], progress: Progress) -> Manifest | None:
@@ -174,7 +209,8 @@ def _assemble(shelf: Shelf, files: Sequence[PackagedFile], progress: Progress) -
     sources = [[part.locate() for part in file.parts] for file in files]
     if not files or not all(path for paths in sources for path in paths):
         return None
-    shutil.rmtree(shelf.partial, ignore_errors=True)
+    if shelf.partial.exists():
+        shutil.rmtree(shelf.partial)
     shelf.partial.mkdir()
     try:
         entries = tuple(_join(shelf, files, sources, progress))
@@ -218,14 +254,16 @@ def _download(shelf: Shelf, *, offline: bool, endpoint: str | None, progress: Pr
     return _check(shelf, stated)
 
 
-def _check(shelf: Shelf, stated: Mapping[str, str]) -> Manifest:
+def _check(shelf: Shelf, stated: Sequence[hub.Stated]) -> Manifest:
     """Hold what arrived against what is needed and what the hub stated; what is wrong is removed."""
     if missing := _missing(shelf.partial):
         raise WeightsError(f"{shelf.name!r} is no Whisper for CTranslate2: it holds no {' and no '.join(missing)}")
-    entries = tuple(seal(shelf.partial / name) for name in sorted(stated))
-    (shelf.partial / hub.NOTES).unlink(missing_ok=True)
-    for entry in entries:
-        if stated[entry.name] not in {"", entry.sha256}:
+    entries = []
+    for each in sorted(stated, key=lambda each: each.name):
+        path = shelf.partial / each.name
+        entries.append(seal(path))
+        if not each.fits(path, entries[-1]):
             shutil.rmtree(shelf.partial)
-            raise WeightsError(f"the hub's {shelf.name!r} arrived damaged ({entry.name}); try again")
-    return Manifest(name=shelf.name, source="hub", files=entries)
+            raise WeightsError(f"the hub's {shelf.name!r} arrived damaged ({each.name}); try again")
+    (shelf.partial / hub.NOTES).unlink(missing_ok=True)
+    return Manifest(name=shelf.name, source="hub", files=tuple(entries))

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
-from asr.loading import is_out_of_memory
+from asr.loading import explained, is_out_of_memory
 
 # These, too, are needed at run time: msgspec resolves the annotations below.
 from asr.types import BYTES_PER_MS, DecodeRequest, Hypothesis, ModelLoadError
@@ -199,13 +199,21 @@ def _load(plan: Plan, inboxes: Sequence[_Inbox], post: _Post) -> None:
         for lane, weights in enumerate(plan.weights):
             post.send(Loading(weights.name))
             model: Model = loader(weights, plan.settings)
-            model.warm_up()
+            _warm_up(model, weights, plan.settings)
             _start(_serve, lane, model, inboxes[lane], post)
             post.send(Loaded(lane=lane, name=model.name, compute_type=model.compute_type, device=model.device))
     except ModelLoadError as error:
         post.send(LoadFailed(str(error)))
     except Exception as error:  # noqa: BLE001  whatever keeps a model from loading is for the parent to tell
         post.send(LoadFailed(_describe(error)))
+
+
+def _warm_up(model: Model, weights: Weights, settings: Models) -> None:
+    """Decode for the first time, which is when a missing cuBLAS and most want of memory show."""
+    try:
+        model.warm_up()
+    except Exception as error:
+        raise ModelLoadError(explained(weights, settings, error)) from error
 
 
 def _serve(lane: int, model: Model, inbox: _Inbox, post: _Post) -> None:

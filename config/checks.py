@@ -42,7 +42,8 @@ def is_english_only(model: str) -> bool:
 
 
 def check_model_language(model: str, language: str | None, task: str | None = None) -> None:
-    """Refuse a language, or to translate, for a model that knows English only."""
+    """Refuse a language, or to translate, for a model that knows English only; and one that lies in nobody's home."""
+    check_path(model)
     if not is_english_only(model):
         return
     if task == "translate":

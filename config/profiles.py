@@ -13,6 +13,10 @@ Task = Literal["transcribe", "translate"]
 Temperature = Annotated[float, msgspec.Meta(gt=0, le=2)]
 
 
+LEAST_CANDIDATES = 0.5
+"""The decoder stops at beam_size times patience candidates, rounded; it needs one."""
+
+
 class Profile(Group, frozen=True, kw_only=True):
     """One way to decode finals. An interim, which is soon replaced, is never tried again."""
 
@@ -25,6 +29,13 @@ class Profile(Group, frozen=True, kw_only=True):
     log_prob_threshold: Annotated[float, msgspec.Meta(le=0)] = -1.0
     compression_ratio_threshold: Annotated[float, msgspec.Meta(gt=0)] = 2.4
     no_speech_threshold: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.6
+
+    def __post_init__(self) -> None:
+        if self.beam_size * self.patience < LEAST_CANDIDATES:
+            raise ValueError(
+                f"Expected beam_size times patience of at least {LEAST_CANDIDATES}, got {self.beam_size} times"
+                f" {self.patience}: the decoder would find nothing; raise patience"
+            )
 
 
 REALTIME = "realtime"

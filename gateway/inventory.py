@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
@@ -10,10 +9,12 @@ import msgspec
 from asr import hub
 from asr.packaged import PACKAGED, PackagedFile
 from asr.shelves import held
+from asr.weights import WeightsError, directory_at
 from config.checks import is_english_only
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from asr.shelves import Held
     from config.settings import Models
@@ -32,7 +33,7 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
     source: str | None
     """The hub's owner/name, or what pip installs; None for a directory of the operator's."""
     size_bytes: int | None
-    """Of what is here."""
+    """Of what is here; None where that is nothing, or cannot be seen."""
     directory: Path | None
     roles: tuple[str, ...]
     """What the settings use it for: interim, final."""
@@ -43,7 +44,10 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
 def inventory(
     settings: Models, cache_dir: Path, packaged: Mapping[str, Sequence[PackagedFile]] = PACKAGED
 ) -> list[Known]:
-    """List what the settings name, what lies in the cache, and every short name."""
+    """List what the settings name, what lies in the cache, and every short name.
+
+    Raises OSError when the cache cannot be read.
+    """
     cached = {each.name: each for each in held(cache_dir)}
     names = dict.fromkeys([settings.interim, settings.final, *hub.REPOSITORIES, *packaged, *cached])
     return sorted((_known(name, cached.get(name), settings, packaged) for name in names), key=_order)
@@ -72,9 +76,8 @@ def _known(name: str, cached: Held | None, settings: Models, packaged: Mapping[s
 
 def _place(name: str, cached: Held | None, files: Sequence[PackagedFile]) -> tuple[Place, int | None, Path | None]:
     """Look where `asr.weights.resolve` would, in its order."""
-    path = Path(name).expanduser()
-    if name not in hub.REPOSITORIES and path.is_dir():
-        return "directory", sum(each.stat().st_size for each in path.iterdir() if each.is_file()), path.resolve()
+    if path := _operators(name):
+        return "directory", _size(path), path.resolve()
     if cached and cached.state == "whole":
         return "cache", cached.size_bytes, cached.directory
     if files and all(part.locate() for file in files for part in file.parts):
@@ -82,6 +85,21 @@ def _place(name: str, cached: Held | None, files: Sequence[PackagedFile]) -> tup
     if cached:
         return "partial" if cached.state == "partial" else "damaged", cached.size_bytes, cached.directory
     return "not here", None, None
+
+
+def _operators(name: str) -> Path | None:
+    """Find a directory of the operator's; one that cannot be looked at is of no use to the gateway either."""
+    try:
+        return None if name in hub.REPOSITORIES else directory_at(name)
+    except WeightsError:
+        return None
+
+
+def _size(directory: Path) -> int | None:
+    try:
+        return sum(each.stat().st_size for each in directory.iterdir() if each.is_file())
+    except OSError:
+        return None
 
 
 def _source(name: str, place: Place, cached: Held | None) -> str | None:

@@ -25,6 +25,11 @@ HUB_FILES = {
 }
 
 
+def git_hash(content: bytes) -> str:
+    """Name a content as git does."""
+    return hashlib.sha1(b"blob %d\0%b" % (len(content), content), usedforsecurity=False).hexdigest()
+
+
 class Hub(ThreadingHTTPServer):
     """The two requests by which a model is fetched; it can stop in the middle of an answer."""
 
@@ -35,6 +40,9 @@ class Hub(ThreadingHTTPServer):
         self.repo = repo
         self.files = dict(HUB_FILES if files is None else files)
         self.stated = {name: hashlib.sha256(content).hexdigest() for name, content in self.files.items()}
+        self.blobs = {name: git_hash(content) for name, content in self.files.items()}
+        self.states_hashes = True
+        self.states_revision = True
         self.commit = "c0ffee" * 6 + "c0ff"
         self.requests: list[str] = []
         """Paths, and where in the file an answer was to begin."""
@@ -58,18 +66,19 @@ class Hub(ThreadingHTTPServer):
         """Serve something else by a name, and state its hash."""
         self.files[name] = content
         self.stated[name] = hashlib.sha256(content).hexdigest()
+        self.blobs[name] = git_hash(content)
 
     def info(self) -> bytes:
         siblings = [
             {
                 "rfilename": name,
                 "size": len(content),
-                "blobId": "b10b",
-                **({"lfs": self._lfs(name)} if name == "model.bin" else {}),
+                **(self._hashes(name) if self.states_hashes else {}),
             }
             for name, content in self.files.items()
         ]
-        return json.dumps({"id": self.repo, "sha": self.commit, "siblings": siblings}).encode()
+        revision = {"sha": self.commit} if self.states_revision else {}
+        return json.dumps({"id": self.repo, **revision, "siblings": siblings}).encode()
 
     def asked_for(self, name: str) -> list[int]:
         """Give where each answer with this file began."""
@@ -78,8 +87,11 @@ class Hub(ThreadingHTTPServer):
     def handle_error(self, *_: object) -> None:
         """Take it that whoever asked has gone; a test sees by what it got whether the hub is at fault."""
 
-    def _lfs(self, name: str) -> dict[str, str | int]:
-        return {"sha256": self.stated[name], "size": len(self.files[name]), "pointerSize": 134}
+    def _hashes(self, name: str) -> dict[str, object]:
+        if name != "model.bin":
+            return {"blobId": self.blobs.get(name)}
+        lfs = {"sha256": self.stated[name], "size": len(self.files[name]), "pointerSize": 134}
+        return {"blobId": git_hash(b"the pointer"), "lfs": lfs}
 
 
 class HubRequest(BaseHTTPRequestHandler):

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gateway.cli.check_config import settings_or_exit
-from gateway.cli.models_options import as_json_option, config_option
+from gateway.cli.models_options import as_json_option, cannot_read_cache, config_option
 from gateway.inventory import inventory
 from gateway.models import cache_dir
 
@@ -42,7 +42,10 @@ def list_models(file: Path | None, *, as_json: bool) -> None:
     """
     settings = settings_or_exit(file)
     cache = cache_dir(settings.models)
-    known = inventory(settings.models, cache)
+    try:
+        known = inventory(settings.models, cache)
+    except OSError as error:
+        cannot_read_cache(error)
     if as_json:
         click.echo(msgspec.json.encode(known, enc_hook=str))
         return

@@ -53,6 +53,11 @@ def fail(text: str) -> NoReturn:
     sys.exit(1)
 
 
+def cannot_read_cache(error: OSError) -> NoReturn:
+    """Exit where it cannot be told what lies in the cache; the error names the place."""
+    fail(f"cannot read the cache: {error}; see to it, or set models.cache_dir")
+
+
 def stopped() -> NoReturn:
     """Exit as what Ctrl-C has ended."""
     complain("stopped")

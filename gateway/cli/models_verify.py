@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import difflib
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 import msgspec
 
 from asr.shelves import held
-from asr.weights import WeightsError
-from asr.weights import remove as remove_weights
+from asr.weights import WeightsError, directory_at, remove_damaged
 from asr.weights import verify as verify_weights
 from gateway.cli.check_config import settings_or_exit
-from gateway.cli.models_options import as_json_option, complain, config_option, log_warnings, stopped
+from gateway.cli.models_options import as_json_option, cannot_read_cache, complain, config_option, log_warnings, stopped
 from gateway.cli.transfers import transfers
 from gateway.models import cache_dir
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,7 +53,10 @@ def verify(names: tuple[str, ...], file: Path | None, *, as_json: bool, remove: 
     settings = settings_or_exit(file)
     log_warnings(settings)
     cache = cache_dir(settings.models)
-    in_cache = {each.name: each.directory for each in held(cache) if each.state != "partial"}
+    try:
+        in_cache = {each.name: each.directory for each in held(cache) if each.state != "partial"}
+    except OSError as error:
+        cannot_read_cache(error)
     chosen = _chosen(names, in_cache)
     verdicts = []
     try:
@@ -62,7 +64,7 @@ def verify(names: tuple[str, ...], file: Path | None, *, as_json: bool, remove: 
             verdict = _verdict(name, directory, cache if remove and name in in_cache else None)
             verdicts.append(verdict)
             if not as_json:
-                _tell(verdict, removable=name in in_cache)
+                _tell(verdict, removable=name in in_cache and not remove)
     except KeyboardInterrupt:
         stopped()
     if as_json:
@@ -80,8 +82,11 @@ def _chosen(names: Sequence[str], in_cache: dict[str, Path]) -> dict[str, Path]:
 def _directory(name: str, in_cache: dict[str, Path]) -> Path:
     if name in in_cache:
         return in_cache[name]
-    path = Path(name).expanduser()
-    if path.is_dir():
+    try:
+        path = directory_at(name)
+    except WeightsError as error:
+        raise click.UsageError(str(error)) from error
+    if path:
         return path
     near = difflib.get_close_matches(name, in_cache, n=3)
     there = f"did you mean {' or '.join(near)}?" if near else f"there are: {', '.join(in_cache) or 'none'}"
@@ -90,22 +95,18 @@ def _directory(name: str, in_cache: dict[str, Path]) -> Path:
 
 def _verdict(name: str, directory: Path, cache: Path | None) -> Verdict:
     """Check one, and remove it from the cache when that is given."""
+    problem = None
+    removed = False
     try:
         with transfers("checking", lines=False) as progress:
-            verify_weights(directory, progress)
+            if cache:
+                problem = remove_damaged(name, cache, progress)
+                removed = problem is not None
+            else:
+                verify_weights(directory, progress)
     except WeightsError as error:
-        verdict = Verdict(name=name, directory=directory, intact=False, problem=str(error))
-        return _without(verdict, cache) if cache else verdict
-    return Verdict(name=name, directory=directory, intact=True)
-
-
-def _without(verdict: Verdict, cache: Path) -> Verdict:
-    try:
-        remove_weights(verdict.name, cache)
-    except WeightsError as error:
-        complain(str(error))
-        return verdict
-    return msgspec.structs.replace(verdict, removed=True)
+        problem = str(error)
+    return Verdict(name=name, directory=directory, intact=problem is None, problem=problem, removed=removed)
 
 
 def _tell(verdict: Verdict, *, removable: bool) -> None:

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import filelock
 import msgspec
 import pytest
 from click.testing import CliRunner
@@ -295,6 +296,22 @@ def test_what_is_damaged_is_removed_and_fetched_anew(machine: Machine) -> None:
     assert machine.run("verify", "--remove").returncode == 0
 
 
+def test_what_somebody_mends_meanwhile_is_not_removed(machine: Machine) -> None:
+    machine.run("fetch")
+    file = damage(machine, "tiny")
+    with (
+        filelock.FileLock(machine.weights / ".tiny.lock") as lock,
+        machine.running("verify", "--remove", stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process,
+    ):
+        assert process.stderr
+        assert "weights.waiting" in process.stderr.readline()
+        file.write_bytes(machine.hub.files["model.bin"])
+        lock.release()
+        out, err = process.communicate(timeout=PATIENCE_SECONDS)
+    assert (process.returncode, err) == (0, "")
+    assert out.startswith("tiny: intact")
+
+
 def test_a_copy_of_the_cache_can_be_checked_and_is_not_removed(machine: Machine, tmp_path: Path) -> None:
     machine.run("fetch")
     copy = (machine.weights / "tiny").rename(tmp_path / "copy")
@@ -303,6 +320,26 @@ def test_a_copy_of_the_cache_can_be_checked_and_is_not_removed(machine: Machine,
     line = complaint(machine.run("verify", "--remove", str(copy)))
     assert "config.json cannot be read" in line
     assert copy.is_dir()
+
+
+@pytest.mark.parametrize("command", ["list", "verify"])
+def test_a_cache_that_cannot_be_read(machine: Machine, command: str) -> None:
+    line = complaint(machine.run(command, LINESCRIBE_MODELS__CACHE_DIR=str(machine.cache.with_name("a" * 300))))
+    assert line.startswith("linescribe: cannot read the cache: [Errno 36] File name too long: '")
+    assert line.endswith("see to it, or set models.cache_dir")
+
+
+def test_names_that_are_no_paths(machine: Machine) -> None:
+    assert "there is no such user" in complaint(machine.run("fetch", "~nosuchuser/x"))
+    assert "no weights are called 'aaa" in complaint(machine.run("fetch", "a" * 300))
+    done = machine.run("verify", "~nosuchuser/x")
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (
+        2,
+        "Error: weights '~nosuchuser/x': there is no such user",
+    )
+    assert "No model 'aaa" in machine.run("verify", "a" * 300).stderr
+    line = complaint(machine.run("warm", "--model", "~nosuchuser/x"), 2)
+    assert line.startswith("linescribe: --model ~nosuchuser/x: Expected a path")
 
 
 def test_a_name_that_is_not_in_the_cache(machine: Machine) -> None:
@@ -354,6 +391,13 @@ def test_a_model_that_cannot_be_loaded(
 ) -> None:
     directory = pretended_weights(tmp_path / name)
     assert complaint(machine.run(command, "--model", str(directory), pretending=True)) == f"linescribe: {expected}"
+
+
+def test_a_model_that_cannot_be_warmed_up_is_told_with_the_remedy(machine: Machine, tmp_path: Path) -> None:
+    directory = pretended_weights(tmp_path / "too large")
+    line = complaint(machine.run("warm", "--model", str(directory), pretending=True))
+    assert line.startswith("linescribe: cannot load model 'too large' from ")
+    assert "out of memory; choose a smaller model" in line
 
 
 @pytest.mark.parametrize("command", ["warm", "bench"])

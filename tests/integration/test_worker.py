@@ -378,6 +378,7 @@ async def test_signals_to_the_group_do_not_end_it() -> None:
         ("unloadable", "these weights cannot be loaded; take others"),
         ("mistaken", "KeyError: 'a mistake in the loader'"),
         ("deadly", "the model process died, exit code 7; is there memory enough"),
+        ("too large", "cannot load model 'too large' .*CUDA failed with error out of memory; choose a smaller model"),
     ],
 )
 async def test_what_cannot_be_loaded(name: str, message: str) -> None:

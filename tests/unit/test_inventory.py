@@ -133,3 +133,13 @@ def test_a_directory_of_the_operators(tmp_path: Path) -> None:
 def test_a_directory_that_is_not_there(tmp_path: Path) -> None:
     known = look(tmp_path, "/no/such", final="/no/such")
     assert (known.place, known.source) == ("not here", None)
+
+
+@pytest.mark.parametrize("name", ["~nosuchuser/x", "a" * 300])
+def test_a_name_that_leads_nowhere(tmp_path: Path, name: str) -> None:
+    """Such a directory of the cache may have been made by hand."""
+    if "/" in name:
+        (tmp_path / "weights" / name.replace("/", "--")).mkdir(parents=True)
+        assert look(tmp_path, name).place == "damaged"
+    else:
+        assert look(tmp_path, name, final=name).place == "not here"

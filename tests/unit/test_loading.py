@@ -57,11 +57,13 @@ def test_out_of_memory(error: Exception, expected: bool) -> None:
         ("cpu", ValueError("Requested float16 compute type, but the target device does not"), "models.compute_type"),
         ("cuda", RuntimeError("CUDA failed with error out of memory"), "smaller model"),
         ("cuda", RuntimeError("CUDA driver version is insufficient"), "linescribe[gpu]"),
+        ("auto", RuntimeError("Library libcublas.so.12 is not found or cannot be loaded"), "linescribe[gpu]"),
+        ("auto", RuntimeError("CUDA failed with error no kernel image is available"), "set models.device to cpu"),
         ("cpu", RuntimeError("Unable to open file 'model.bin'"), "remove the directory"),
     ],
 )
 def test_what_cannot_be_loaded_is_told_with_a_remedy(
-    weights: Weights, device: Literal["cpu", "cuda"], error: Exception, remedy: str
+    weights: Weights, device: Literal["auto", "cpu", "cuda"], error: Exception, remedy: str
 ) -> None:
     told = explained(weights, Models(device=device), error)
     assert str(error) in told

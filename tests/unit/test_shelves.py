@@ -85,6 +85,40 @@ def test_a_manifest_that_is_none(tmp_path: Path, content: bytes) -> None:
     assert [each.state for each in held(tmp_path)] == ["damaged"]
 
 
+BAD_MANIFESTS = (
+    b'{"name": "t\xff", "source": "hub", "files": []}',
+    b'{"name": "t", "source": "hub", "files": [{"name": "a\\u0000", "size": 1, "sha256": "x"}]}',
+    b'{"name": "t", "source": "hub", "files": [{"name": "%b", "size": 1, "sha256": "x"}]}' % (b"a" * 300),
+)
+
+
+@pytest.mark.parametrize("content", BAD_MANIFESTS)
+def test_a_manifest_with_bad_bytes_is_damage(tmp_path: Path, content: bytes) -> None:
+    shelf = published(tmp_path, "t")
+    (shelf.directory / "manifest.json").write_bytes(content)
+    assert not shelf.is_whole()
+    assert [(each.name, each.state) for each in held(tmp_path)] == [("t", "damaged")]
+
+
+@given(st.binary(max_size=200), st.integers(min_value=0, max_value=400))
+def test_a_manifest_in_which_bytes_were_changed_is_damage_or_not(
+    tmp_path_factory: pytest.TempPathFactory, junk: bytes, place: int
+) -> None:
+    cache = tmp_path_factory.mktemp("cache")
+    manifest = published(cache, "t").directory / "manifest.json"
+    content = manifest.read_bytes()
+    manifest.write_bytes(content[:place] + junk + content[place + len(junk) :])
+    (each,) = held(cache)
+    assert each.state in {"whole", "damaged"}
+
+
+def test_a_cache_that_cannot_be_read_is_not_an_empty_one(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="name too long"):
+        held(tmp_path / ("a" * 300))
+    (tmp_path / "weights").touch()
+    assert held(tmp_path) == []
+
+
 def test_what_lies_there_is_listed_by_name(tmp_path: Path) -> None:
     for name in ("small", "someone/own", "base"):
         published(tmp_path, name)

@@ -17,7 +17,7 @@ from structlog.testing import capture_logs
 
 from asr.packaged import PACKAGED, PackagedFile, Part
 from asr.shelves import Shelf, held
-from asr.weights import Weights, WeightsError, default_cache_dir, remove, resolve, unheard, verify
+from asr.weights import Weights, WeightsError, default_cache_dir, remove_damaged, resolve, unheard, verify
 from tests.hub import HUB_FILES, MODEL_BIN, TINY, Hub, serving
 
 if TYPE_CHECKING:
@@ -238,6 +238,17 @@ def test_verify_needs_a_manifest(tmp_path: Path) -> None:
         verify(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [(b"model\xff", r"no readable manifest\.json"), (b"model\\u0000", "cannot be read: embedded null")],
+)
+def test_verify_needs_a_manifest_of_names(tmp_path: Path, name: bytes, message: str) -> None:
+    entry = b'{"name": "%b", "size": 1, "sha256": "x"}' % name
+    (tmp_path / "manifest.json").write_bytes(b'{"name": "t", "source": "hub", "files": [%b]}' % entry)
+    with pytest.raises(WeightsError, match=message):
+        verify(tmp_path)
+
+
 @pytest.fixture
 def given(tmp_path: Path) -> Path:
     directory = tmp_path / "mine"
@@ -271,9 +282,26 @@ def test_a_directory_without_a_model(given: Path, cache: Path) -> None:
         find(cache, str(given))
 
 
-def test_no_such_directory(cache: Path) -> None:
-    with pytest.raises(WeightsError, match="no such directory"):
-        find(cache, "/no/such/place")
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("/no/such/place", "'/no/such/place': there is no such directory"),
+        ("~nosuchuser/x", "'~nosuchuser/x': there is no such user"),
+        (f"/{'a' * 300}", "there is no such directory"),
+        ("a" * 300, "no weights are called 'aaa"),
+        ("base\0", "no weights are called 'base"),
+        (f"someone/{'a' * 300}", "cannot keep weights 'someone/a.*File name too long"),
+    ],
+)
+def test_no_such_directory(cache: Path, name: str, message: str) -> None:
+    with pytest.raises(WeightsError, match=message):
+        find(cache, name)
+
+
+def test_a_directory_that_cannot_be_looked_at(given: Path, cache: Path) -> None:
+    (given / "loop").symlink_to("loop")
+    with pytest.raises(WeightsError, match=r"loop' cannot be read: .*symbolic links"):
+        find(cache, str(given / "loop"))
 
 
 @pytest.mark.parametrize("name", ["bsae", "../x", "a/b/c", "", "a/.."])
@@ -444,11 +472,9 @@ def test_what_is_whole_of_a_download_is_not_asked_for_again(hub: Hub, cache: Pat
     partial.mkdir(parents=True)
     (partial / ".of").write_text(hub.commit)
     (partial / "model.bin").write_bytes(MODEL_BIN)
-    (partial / "config.json.part").write_bytes(HUB_FILES["config.json"])
     fetch(hub, cache)
     verify(cache / "weights" / "tiny")
-    assert (hub.asked_for("model.bin"), hub.asked_for("config.json")) == ([], [])
-    assert hub.asked_for("tokenizer.json") == [0]
+    assert (hub.asked_for("model.bin"), hub.asked_for("config.json")) == ([], [0])
 
 
 def test_a_half_that_was_changed_is_found_out_and_thrown_away(hub: Hub, cache: Path) -> None:
@@ -502,13 +528,43 @@ def test_who_waits_for_another_says_so(hub: Hub, cache: Path) -> None:
     assert [each.source for each in found] == ["hub"]
 
 
-def test_what_is_removed_is_fetched_anew(hub: Hub, cache: Path) -> None:
+def spoil(cache: Path) -> Path:
+    """Change a byte, which sizes do not show."""
+    model = cache / "weights" / "tiny" / "model.bin"
+    model.write_bytes(b"!" + MODEL_BIN[1:])
+    return model
+
+
+def test_what_is_damaged_is_removed_and_fetched_anew(hub: Hub, cache: Path) -> None:
     fetch(hub, cache)
-    remove("tiny", cache)
+    assert remove_damaged("tiny", cache) is None
+    assert fetch(hub, cache).source == "cache"
+    model = spoil(cache)
+    assert (remove_damaged("tiny", cache) or "").startswith(f"{model} is damaged")
     assert held(cache) == []
     assert fetch(hub, cache).source == "hub"
-    with pytest.raises(WeightsError, match=r"cannot remove .*small"):
-        remove("small", cache)
+
+
+def test_what_cannot_be_removed(cache: Path) -> None:
+    (cache / "weights").mkdir(parents=True)
+    with pytest.raises(WeightsError, match=r"cannot check .*small and remove it where it is damaged"):
+        remove_damaged("small", cache)
+
+
+def test_what_another_process_has_mended_is_not_removed(hub: Hub, cache: Path) -> None:
+    fetch(hub, cache)
+    model = spoil(cache)
+    told: list[str | None] = []
+    with capture_logs() as logs:
+        with filelock.FileLock(cache / "weights" / ".tiny.lock"):
+            waiting = threading.Thread(target=lambda: told.append(remove_damaged("tiny", cache)))
+            waiting.start()
+            while not logs:
+                waiting.join(0.01)
+            model.write_bytes(MODEL_BIN)
+        waiting.join(20)
+    assert told == [None]
+    verify(model.parent)
 
 
 def test_what_arrives_damaged_is_not_kept(hub: Hub, cache: Path) -> None:
