@@ -56,7 +56,7 @@ class Live:
             case Step.GO_ON:
                 self._forget_trial(glimpse.spoken.utterance_id)
             case Step.INTERIM:
-                self._show(glimpse.spoken, options)
+                self._show(glimpse.spoken)
 
     def settle(self, spoken: Spoken) -> tuple[str, Decoding] | None:
         """Show no more of an utterance that has ended; give the trial that is its final, if there is one."""
@@ -100,8 +100,9 @@ class Live:
         if trial := self._trials.pop(utterance_id, None):
             self._decoder.cancel(trial.request_id)
 
-    def _show(self, spoken: Spoken, options: DecodeOptions) -> None:
-        quick = msgspec.structs.replace(options, profile=PROFILES[REALTIME], word_times=False)
+    def _show(self, spoken: Spoken) -> None:
+        # As the call's settings have it, without the final before: what an interim goes on from should not sway it.
+        quick = msgspec.structs.replace(spoken.settings.decode, profile=PROFILES[REALTIME], word_times=False)
         request = self._request(spoken, DecodeKind.INTERIM, quick)
         self._interims[spoken.utterance_id] = request.request_id
         self._decoder.submit(request).add_done_callback(partial(self._shown, spoken))

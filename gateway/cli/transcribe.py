@@ -156,12 +156,11 @@ def _job(
     _refuse(timestamps is not None and form != "text", "--timestamps is for --format text; the others have them.")
     _refuse(force and directory is None, "--force is for --output.")
     _refuse(subtitles and directory is None and len(files) > 1, f"{form} of several files needs --output DIR.")
-    if directory is None and sys.stdout is None:
-        exit_with("standard output is closed: open it, or give --output DIR", 1)
+    _need_output(directory)
     settings = settings_or_exit(file)
     models = _models(settings.models, model, language=language, translate=translate, profile=profile)
-    form_of_raw = AudioFormat(options.ENCODINGS[raw], rate or 8_000) if raw else None
-    recordings = (Recording(path=each, raw=form_of_raw, split=channels == "split", labels=labels) for each in files)
+    encoding = AudioFormat(options.ENCODINGS[raw], rate or 8_000) if raw else None
+    recordings = (Recording(path=each, raw=encoding, split=channels == "split", labels=labels) for each in files)
     return _Job(
         recordings=tuple(recordings),
         settings=msgspec.structs.replace(settings, models=models),
@@ -180,6 +179,11 @@ def _job(
             force=force,
         ),
     )
+
+
+def _need_output(directory: Path | None) -> None:
+    if directory is None and sys.stdout is None:
+        exit_with("standard output is closed: open it, or give --output DIR", 1)
 
 
 def _refuse(wrong: bool, text: str) -> None:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from adapters.stream import StreamEnd, StreamEnded
 from asr.types import DecodeKind, ModelErrorCode
+from config.settings import Models
+from gateway.record import NoInterims
 from tests.fakes import FakeEngine
 from tests.sound import prompt
 from tests.unit.test_session import World, of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+
+    from gateway.events import EncodedInterim
 
 SPEECH = prompt("conf-onlyperson")
 """Three seconds at 8 kHz; quiet at both ends."""
@@ -22,12 +26,25 @@ def silence(seconds: float) -> bytes:
     return bytes(round(seconds * 16_000))
 
 
+class Screen(NoInterims):
+    """Shows every interim."""
+
+    def __init__(self) -> None:
+        self.shown: list[EncodedInterim] = []
+
+    def wanted(self, _endpoints: Sequence[str], /) -> bool:
+        return True
+
+    def show(self, interim: EncodedInterim, _endpoints: Sequence[str], /) -> None:
+        self.shown.append(interim)
+
+
 class Talk:
     """A call in progress, whose session and scheduler run."""
 
-    def __init__(self, engine: FakeEngine, tasks: asyncio.TaskGroup) -> None:
+    def __init__(self, engine: FakeEngine, tasks: asyncio.TaskGroup, **means: Any) -> None:
         self.engine = engine
-        self.world = World(engine)
+        self.world = World(engine, **means)
         self.running = tasks.create_task(self.world.run())
 
     async def say(self, pcm: bytes) -> None:
@@ -76,6 +93,20 @@ async def test_who_goes_on_after_a_pause_is_decoded_as_a_whole() -> None:
         assert finals[0]["end_ms"] - finals[0]["start_ms"] > 5_000
         assert len(talk.kinds()) >= 2
         assert set(talk.kinds()) == {DecodeKind.SPECULATIVE}
+        await talk.hang_up()
+
+
+async def test_interims_are_decoded_at_their_pace_where_somebody_wants_them() -> None:
+    async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
+        screen = Screen()
+        talk = Talk(FakeEngine(), tasks, models=Models(condition_on_previous_text=True), interims=screen)
+        await talk.say(SPEECH + silence(1.0))
+        await talk.say(SPEECH + silence(1.0))
+        asked = [request for request in talk.engine.begun if request.kind is DecodeKind.INTERIM]
+        assert 16 <= len(asked) == len(screen.shown) <= 30  # 2.4 s of speech or so, twice, one every 220 ms
+        assert [request.first for request in asked].count(True) == 2
+        assert {request.options.initial_prompt for request in asked} == {None}  # and no final before
+        assert [each.event_id for each in screen.shown[:2]] == ["msg_call_inbound_1_1", "msg_call_inbound_1_2"]
         await talk.hang_up()
 
 

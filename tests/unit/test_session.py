@@ -28,7 +28,7 @@ from asr.scheduler import Scheduler
 from asr.types import ModelErrorCode
 from config.settings import Calls, Models, Settings
 from gateway.publishing import FOUND_LIMIT
-from gateway.record import Means
+from gateway.record import Means, NoInterims
 from gateway.routes import Facts, Routes
 from gateway.session import CallSession
 from gateway.tracks import CallTrack
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gateway.events import StoredEvent
+    from gateway.record import Interims
     from gateway.streams import CallStream
 
 SPEECH = prompt("conf-onlyperson")
@@ -77,6 +78,7 @@ class World:
         tracks: tuple[Track, ...] = (INBOUND,),
         calls: Calls = Calls(linger_seconds=1.0, finish_seconds=0.2),  # noqa: B008  frozen
         models: Models = Models(),  # noqa: B008  frozen
+        interims: Interims = NoInterims(),  # noqa: B008  has no state
     ) -> None:
         self.now = 50.0
         self.engine = engine or FakeEngine()
@@ -91,6 +93,7 @@ class World:
             settings=settings,
             decoder=self.scheduler,
             publish=self._publish,
+            interims=interims,
             clock=lambda: self.now,
             wall=lambda: 1_700_000_000 + self.now,
         )
