@@ -279,8 +279,11 @@ class Scheduler:
             return
         if isinstance(answer, Hypothesis):
             job.future.set_result(answer)
-        elif answer.code is ModelErrorCode.CRASHED and not job.entry.lost:
-            self._decode_again(job)
+        elif (
+            answer.code is ModelErrorCode.CRASHED and not job.entry.lost and job.request.kind is not DecodeKind.INTERIM
+        ):
+            job.entry = msgspec.structs.replace(job.entry, lost=True)
+            self._enter(job)
         else:
             job.fail(answer.code, answer.message)
         if job.request.stream_key in self._interims:
@@ -291,9 +294,7 @@ class Scheduler:
         self._served = {group: at for group, at in self._served.items() if group in groups}
         self._served[group_key] = self._clock()
 
-    def _decode_again(self, job: Job) -> None:
-        if job.request.kind is DecodeKind.INTERIM and job.request.stream_key in self._interims:
-            job.future.cancel()  # a newer one waits
-        else:
-            job.entry = msgspec.structs.replace(job.entry, lost=True)
-            self._enter(job)
+
+def _is_worth_another_try(job: Job) -> bool:
+    """Tell whether what was lost is decoded again: once, and no interim, which may have brought the process down."""
+    return not job.entry.lost and job.request.kind is not DecodeKind.INTERIM

@@ -12,7 +12,7 @@ import msgspec
 
 from asr.hangover import hangover_ms
 from asr.pacing import Step
-from asr.types import DecodeKind, DecodeOptions, DecodeRequest
+from asr.types import DecodeKind, DecodeOptions, DecodeRequest, ModelError, ModelErrorCode
 from config.profiles import PROFILES, REALTIME
 
 if TYPE_CHECKING:
@@ -46,6 +46,9 @@ class Live:
         """The latest request for an interim of each utterance."""
         self._revisions: dict[str, int] = {}
         """How many interims of each utterance were shown."""
+        self._resting: set[str] = set()
+        """Utterances of which an interim was lost with the model process: what may have brought it down is not tried
+        again and again, at the cost of everybody's finals."""
         self._requests = 0
 
     def take(self, glimpse: Glimpse, options: DecodeOptions) -> None:
@@ -62,6 +65,7 @@ class Live:
         """Show no more of an utterance that has ended; give the trial that is its final, if there is one."""
         utterance_id = spoken.utterance_id
         self._revisions.pop(utterance_id, None)
+        self._resting.discard(utterance_id)
         if interim := self._interims.pop(utterance_id, None):
             self._decoder.cancel(interim)
         trial = self._trials.pop(utterance_id, None)
@@ -101,6 +105,8 @@ class Live:
             self._decoder.cancel(trial.request_id)
 
     def _show(self, spoken: Spoken) -> None:
+        if spoken.utterance_id in self._resting:
+            return
         # As the call's settings have it, without the final before: what an interim goes on from should not sway it.
         quick = msgspec.structs.replace(spoken.settings.decode, profile=PROFILES[REALTIME], word_times=False)
         request = self._request(spoken, DecodeKind.INTERIM, quick)
@@ -110,8 +116,10 @@ class Live:
     def _shown(self, spoken: Spoken, future: Decoding) -> None:
         if spoken.utterance_id not in self._interims or future.cancelled():
             return  # it has ended, or a newer one is on its way
-        if future.exception():
+        if error := future.exception():
             self._record.interim_shed()
+            if isinstance(error, ModelError) and error.code is ModelErrorCode.CRASHED:
+                self._resting.add(spoken.utterance_id)
             return
         revision = self._revisions.get(spoken.utterance_id, 0) + 1
         if future.result().text:

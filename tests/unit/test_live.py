@@ -110,6 +110,18 @@ async def test_interims_are_decoded_at_their_pace_where_somebody_wants_them() ->
         await talk.hang_up()
 
 
+async def test_an_utterance_whose_interim_brought_the_model_down_has_no_more_of_them() -> None:
+    async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
+        screen = Screen()
+        talk = Talk(FakeEngine(script={2: ModelErrorCode.CRASHED}), tasks, interims=screen)
+        await talk.say(SPEECH + silence(1.0))
+        assert talk.kinds() == [DecodeKind.INTERIM, DecodeKind.INTERIM, DecodeKind.SPECULATIVE]
+        assert len(of(talk.world.events, "transcript.final")) == 1
+        await talk.say(SPEECH + silence(1.0))
+        assert talk.kinds().count(DecodeKind.INTERIM) > 5  # the next is not to blame
+        await talk.hang_up()
+
+
 async def test_a_trial_that_fails_is_not_the_last_word() -> None:
     async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
         talk = Talk(FakeEngine(script={1: ModelErrorCode.FAILED}), tasks)

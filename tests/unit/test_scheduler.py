@@ -315,7 +315,7 @@ async def test_a_poisoned_utterance_fails_alone() -> None:
         assert [(await future).text for future in batch[1:]] == ["utterance of 1000 ms"] * 2
 
 
-async def test_a_lost_interim_gives_way_to_a_newer_one() -> None:
+async def test_a_lost_interim_is_not_tried_again() -> None:
     engine = FakeEngine(held=True, script={1: ModelErrorCode.CRASHED})
     async with running(engine) as scheduler:
         lost = scheduler.submit(interim("a"))
@@ -323,7 +323,7 @@ async def test_a_lost_interim_gives_way_to_a_newer_one() -> None:
         newer = scheduler.submit(interim("a", ms=2000))
         await engine.let_go()
         assert (await newer).text == "utterance of 2000 ms"
-        assert lost.cancelled()
+        assert await code_of(lost) is ModelErrorCode.CRASHED
         assert len(engine.begun) == 2
 
 
