@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from asr.types import Hypothesis, ModelError, ModelErrorCode
+from asr.types import DecodeKind, Hypothesis, ModelError, ModelErrorCode
 
 if TYPE_CHECKING:
     from asr.policy import Waiting
@@ -30,6 +30,11 @@ class Job:
     def request(self) -> DecodeRequest:
         """What is asked for."""
         return self.entry.request
+
+    @property
+    def is_worth_another_try(self) -> bool:
+        """Whether it is decoded again when it was lost: once; no interim, which may have brought the process down."""
+        return not self.entry.lost and self.request.kind is not DecodeKind.INTERIM
 
     def fail(self, code: ModelErrorCode, message: str | None = None) -> None:
         """Come to an end without a hypothesis, unless there is one."""

@@ -12,14 +12,10 @@ from asr.vad import BLOCK_MS
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from config.settings import Interims
+
 FIRST_MS = 300
 """So much of an utterance is the least that a first interim can be made of."""
-
-COOLDOWN_MS = {Level.NORMAL: 220, Level.ELEVATED: 800, Level.CRITICAL: 800}
-"""The least time from one interim to the next; where it is critical there is none, and it is looked at again then."""
-
-TAIL_MS = {Level.NORMAL: 7_000, Level.ELEVATED: 4_000, Level.CRITICAL: 4_000}
-"""An interim hears no more of its utterance than the last so much."""
 
 PAUSE_BLOCKS = TAIL_BLOCKS
 """After so much silence what was said is decoded on trial: the audio is the same that it will be at the end."""
@@ -34,9 +30,9 @@ class Step(StrEnum):
 
 
 class Pacer:
-    """Follows the utterances of one track, block by block of 20 ms."""
+    """Follows the utterances of one track, block by block of 20 ms. Without settings for them there are no interims."""
 
-    def __init__(self, *, interims: bool) -> None:
+    def __init__(self, interims: Interims | None) -> None:
         self._interims = interims
         self._utterance = 0
         self._next_ms = 0
@@ -53,7 +49,14 @@ class Pacer:
             self._paused = False
             return Step.GO_ON
         spoken_ms = spoken_blocks * BLOCK_MS
-        if not self._interims or self._paused or spoken_ms < self._next_ms:
+        if self._interims is None or self._paused or spoken_ms < self._next_ms:
             return None
-        self._next_ms = spoken_ms + COOLDOWN_MS[level()]
-        return Step.INTERIM if level() < Level.CRITICAL else None
+        pressed = level()
+        eased = pressed is Level.NORMAL
+        self._next_ms = spoken_ms + (self._interims.cooldown_ms if eased else self._interims.elevated_cooldown_ms)
+        return Step.INTERIM if pressed < Level.CRITICAL else None
+
+
+def tail_ms(interims: Interims, level: Level) -> int:
+    """Tell how much of its utterance an interim hears."""
+    return interims.tail_ms if level is Level.NORMAL else interims.elevated_tail_ms

@@ -17,6 +17,7 @@ from asr.jobs import Job
 from asr.policy import Waiting, choose, make_room
 from asr.pressure import Level, Pressure
 from asr.types import DecodeKind, Hypothesis, ModelError, ModelErrorCode, ModelRole
+from config.settings import Interims
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -39,6 +40,7 @@ class Scheduler:
         *,
         clock: Callable[[], float],
         waiting_audio_seconds: float,
+        interims: Interims | None = None,
     ) -> None:
         self._crew = Crew(engine, self._work)
         self._clock = clock
@@ -52,7 +54,7 @@ class Scheduler:
         self._running: dict[str, Job] = {}
         self._waiting_ms = 0
         self._served: dict[str, float] = {}
-        self._pressure = Pressure()
+        self._pressure = Pressure(interims or Interims())
         self._group: asyncio.TaskGroup | None = None
         self._closed = False
 
@@ -293,8 +295,3 @@ class Scheduler:
         groups = {job.request.group_key for job in self._waiting.values()}
         self._served = {group: at for group, at in self._served.items() if group in groups}
         self._served[group_key] = self._clock()
-
-
-def _is_worth_another_try(job: Job) -> bool:
-    """Tell whether what was lost is decoded again: once, and no interim, which may have brought the process down."""
-    return not job.entry.lost and job.request.kind is not DecodeKind.INTERIM

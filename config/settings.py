@@ -76,6 +76,21 @@ class Speech(Group, frozen=True, kw_only=True):
             raise ValueError("Expected longest_utterance_ms to have room for pre-roll, minimum speech and hangover")
 
 
+class Interims(Group, frozen=True, kw_only=True):
+    """Text while somebody speaks, and how it gives way where finals would wait."""
+
+    cooldown_ms: Annotated[int, msgspec.Meta(ge=20, le=10_000)] = 220
+    elevated_cooldown_ms: Annotated[int, msgspec.Meta(ge=20, le=10_000)] = 800
+    tail_ms: Annotated[int, msgspec.Meta(ge=1000, le=LONGEST_DECODE_MS)] = 7000
+    elevated_tail_ms: Annotated[int, msgspec.Meta(ge=1000, le=LONGEST_DECODE_MS)] = 4000
+    elevated_wait_ms: Annotated[int, msgspec.Meta(ge=10, le=60_000)] = 250
+    critical_wait_ms: Annotated[int, msgspec.Meta(ge=10, le=60_000)] = 600
+
+    def __post_init__(self) -> None:
+        if self.elevated_wait_ms > self.critical_wait_ms:
+            raise ValueError("Expected elevated_wait_ms to be no more than critical_wait_ms")
+
+
 class Models(Group, frozen=True, kw_only=True):
     """What decodes, and where it lies."""
 
@@ -177,6 +192,7 @@ class Settings(Group, frozen=True, kw_only=True):
     audiosocket: tuple[AudioSocketListener, ...] = (AudioSocketListener(),)
     calls: Calls = Calls()
     speech: Speech = Speech()
+    interims: Interims = Interims()
     models: Models = Models()
     transcripts: Transcripts = Transcripts()
     delivery: Delivery = Delivery()

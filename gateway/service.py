@@ -80,7 +80,12 @@ class Gateway:
         self._settings = settings
         self._probe = probe
         self._outbox = Outbox(state_directory(settings), clock=wall, probe=probe)
-        self._scheduler = Scheduler(engine, clock=clock, waiting_audio_seconds=settings.models.waiting_audio_seconds)
+        self._scheduler = Scheduler(
+            engine,
+            clock=clock,
+            waiting_audio_seconds=settings.models.waiting_audio_seconds,
+            interims=settings.interims,
+        )
         self._interims = Interims(settings.delivery, clock=clock, wall=wall)
         means = Means(
             settings=settings,

@@ -129,7 +129,7 @@ class CallSession:
             offset_ms=self._clock.ms(arrived_at),
             duplicate=duplicate,
             decoded=self._means.settings.calls.decode_duplicates or not duplicate,
-            interims=self._record.wants_interims,
+            interims=self._means.settings.interims if self._record.wants_interims else None,
             level=lambda: self._means.decoder.level,
         )
 

@@ -8,10 +8,10 @@ import msgspec
 
 from adapters.media.resample import BLOCK_MS
 from adapters.media.track import MediaTrack
-from asr.pacing import TAIL_MS, Pacer, Step
+from asr.pacing import Pacer, Step, tail_ms
 from asr.pressure import Level
 from asr.speech import SpeechTrack
-from config.settings import LONGEST_DECODE_MS
+from config.settings import LONGEST_DECODE_MS, Interims
 from gateway.transcript import SAMPLES_PER_MS, Spoken
 
 if TYPE_CHECKING:
@@ -35,7 +35,8 @@ class CallTrack:
     """Joins the media path of a track to its speech path. `zero` is the track's first moment.
 
     Of a `duplicate` another track carries the same speaker already; one that is not `decoded` is only counted.
-    Where `interims` are wanted, open utterances are shown as they grow, as far as the `level` of pressure lets them.
+    Where there are settings for `interims`, open utterances are shown as they grow, as far as the `level` of pressure
+    lets them.
     """
 
     def __init__(
@@ -49,7 +50,7 @@ class CallTrack:
         offset_ms: int,
         duplicate: bool = False,
         decoded: bool = True,
-        interims: bool = False,
+        interims: Interims | None = None,
         level: Callable[[], Level] = lambda: Level.NORMAL,
     ) -> None:
         self.track = track
@@ -61,7 +62,8 @@ class CallTrack:
         """Whether its stream has not ended."""
         self.media = MediaTrack(zero)
         self.speech = SpeechTrack(settings.speech)
-        self._pacer = Pacer(interims=interims)
+        self._pacer = Pacer(interims)
+        self._interims = interims or Interims()
         self._level = level
         self._call_id = call_id
         self._zero_ms = offset_ms
@@ -111,7 +113,7 @@ class CallTrack:
         speech = self.speech
         step = self._pacer.step(speech.utterances, speech.spoken_blocks, speech.silent_blocks, self._level)
         if step is not None:
-            longest_ms = LONGEST_DECODE_MS if step is Step.PAUSE else TAIL_MS[self._level()]
+            longest_ms = LONGEST_DECODE_MS if step is Step.PAUSE else tail_ms(self._interims, self._level())
             yield Glimpse(self, self._place(speech.snapshot(longest_ms)), step)
 
     def _spoken(self, utterance: Utterance) -> Spoken:

@@ -5,16 +5,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asr.hangover import hangover_ms
-from asr.pacing import COOLDOWN_MS, FIRST_MS, PAUSE_BLOCKS, Pacer, Step
+from asr.pacing import FIRST_MS, PAUSE_BLOCKS, Pacer, Step, tail_ms
 from asr.pressure import Level
-from config.settings import Speech
+from config.settings import Interims, Speech
 
 
 def steps(
     blocks: list[tuple[int, int]], *, interims: bool = True, level: Level = Level.NORMAL, utterance: int = 1
 ) -> list[tuple[int, Step]]:
     """Feed (spoken, silent) blocks; tell at which spoken block what was worth doing."""
-    pacer = Pacer(interims=interims)
+    pacer = Pacer(Interims() if interims else None)
     told = [(spoken, pacer.step(utterance, spoken, silent, lambda: level)) for spoken, silent in blocks]
     return [(spoken, step) for spoken, step in told if step]
 
@@ -22,11 +22,19 @@ def steps(
 def test_interims_come_after_the_first_sounds_and_then_at_their_pace() -> None:
     talk = [(spoken, 0) for spoken in range(1, 60)]
     at = [spoken for spoken, step in steps(talk) if step is Step.INTERIM]
-    assert at == [FIRST_MS // 20 + number * COOLDOWN_MS[Level.NORMAL] // 20 for number in range(5)][: len(at)]
+    assert at == [FIRST_MS // 20 + number * 220 // 20 for number in range(5)][: len(at)]
     assert len(at) == 5
     assert steps(talk, interims=False) == []
     assert steps(talk, level=Level.CRITICAL) == []
     assert len(steps(talk, level=Level.ELEVATED)) == 2
+
+
+def test_the_pace_and_the_tail_are_settings() -> None:
+    interims = Interims(cooldown_ms=100, tail_ms=3_000, elevated_tail_ms=2_000)
+    pacer = Pacer(interims)
+    told = [pacer.step(1, spoken, 0, lambda: Level.NORMAL) for spoken in range(1, 31)]
+    assert [spoken for spoken, step in enumerate(told, 1) if step] == [15, 20, 25, 30]
+    assert [tail_ms(interims, level) for level in Level] == [3_000, 2_000, 2_000]
 
 
 def test_a_pause_is_told_once_and_so_is_its_end() -> None:
@@ -41,7 +49,7 @@ def test_in_a_pause_there_is_nothing_new_to_show() -> None:
 
 
 def test_a_new_utterance_begins_over() -> None:
-    pacer = Pacer(interims=True)
+    pacer = Pacer(Interims())
 
     def feed(utterance: int) -> list[Step | None]:
         talk = [pacer.step(utterance, spoken, 0, lambda: Level.NORMAL) for spoken in range(1, 30)]
@@ -53,7 +61,7 @@ def test_a_new_utterance_begins_over() -> None:
 @given(st.lists(st.sampled_from("#."), max_size=300))
 def test_pauses_and_their_ends_alternate(blocks: list[str]) -> None:
     silent, heard = 0, []
-    pacer = Pacer(interims=True)
+    pacer = Pacer(Interims())
     for spoken, block in enumerate(blocks, 1):
         silent = 0 if block == "#" else silent + 1
         heard.append(pacer.step(1, spoken, silent, lambda: Level.NORMAL))

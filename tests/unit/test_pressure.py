@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from asr.load import Load
 from asr.pressure import Level, Pressure
+from config.settings import Interims
 
 
 @pytest.mark.parametrize(
@@ -21,13 +22,13 @@ from asr.pressure import Level, Pressure
     ],
 )
 def test_levels(waits: list[tuple[float, float]], levels: str) -> None:
-    pressure = Pressure()
+    pressure = Pressure(Interims())
     assert "".join(pressure.update(now, wait).name[0] for now, wait in waits) == levels
 
 
 @given(st.lists(st.tuples(st.floats(0, 3), st.floats(0, 2)), max_size=40))
 def test_a_level_is_reached_at_once_and_left_one_by_one(steps: list[tuple[float, float]]) -> None:
-    pressure, now, before = Pressure(), 0.0, Level.NORMAL
+    pressure, now, before = Pressure(Interims()), 0.0, Level.NORMAL
     for seconds, wait in steps:
         now += seconds
         level = pressure.update(now, wait)
