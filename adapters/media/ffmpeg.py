@@ -48,6 +48,9 @@ PLAIN_FORMATS = (
 """What holds its audio itself. Playlists and their like (concat, hls, dash, sdp, image2 ...) would have other files
 of this machine read, by whoever sends one; so they are not even begun."""
 
+# Tags that are no UTF-8 are not for us. From PyAV 19 on they do no harm, and it knows no such option.
+UNREADABLE_TAGS: dict[str, Any] = {"metadata_errors": "ignore"} if int(av.__version__.partition(".")[0]) < 19 else {}  # noqa: PLR2004
+
 
 class MediaFile:
     """An AudioFile of the best audio stream of a recording or video.
@@ -245,11 +248,12 @@ def _open(path: Path) -> InputContainer:
     options = {"format_whitelist": PLAIN_FORMATS, "protocol_whitelist": "file"}
     try:
         # By `file:` a name with a colon is no address.
-        return av.open(f"file:{path}", metadata_errors="ignore", options=options)
+        container: InputContainer = av.open(f"file:{path}", options=options, **UNREADABLE_TAGS)
     except (av.InvalidDataError, av.ArgumentError) as error:  # the second for what is not on the list
         raise UnknownFormatError(UNKNOWN) from error
     except av.FFmpegError as error:
         raise MediaFileError(error.strerror) from error
+    return container
 
 
 def _best(container: InputContainer) -> av.AudioStream:

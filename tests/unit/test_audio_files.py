@@ -45,6 +45,17 @@ def seconds(samples: NDArray[np.int16]) -> float:
     return len(samples[0]) / 16_000
 
 
+def test_tags_that_are_no_utf_8_are_not_for_us(tmp_path: Path) -> None:
+    plain = write_wav(tmp_path / "plain.wav", tone(440.0, 1.0))
+    head, data = plain.read_bytes().split(b"data", 1)
+    title = b"Gespr\xe4ch\0"
+    tags = b"INFOINAM" + len(title).to_bytes(4, "little") + title + bytes(len(title) % 2)
+    body = head[8:] + b"LIST" + len(tags).to_bytes(4, "little") + tags + b"data" + data
+    tagged = tmp_path / "tagged.wav"
+    tagged.write_bytes(b"RIFF" + len(body).to_bytes(4, "little") + body)
+    assert np.array_equal(heard(tagged), heard(plain))
+
+
 @pytest.mark.parametrize("rate_hz", [8_000, 11_025, 16_000, 44_100, 48_000])
 def test_a_wav_of_any_rate_is_heard_as_it_is(tmp_path: Path, rate_hz: int) -> None:
     path = write_wav(tmp_path / "a.wav", tone(440, 2.0, rate_hz), rate_hz)
