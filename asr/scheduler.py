@@ -275,21 +275,19 @@ class Scheduler:
         del self._running[job.request.request_id]
         if job.request.kind is DecodeKind.INTERIM:
             del self._shown[job.request.stream_key]
+            if job.request.stream_key in self._interims:
+                self._crew.wake(ModelRole.INTERIM)  # a newer one has waited for this, maybe at another engine
         else:
             self._remember_turn(job.request.group_key)
         if job.future.done():
             return
         if isinstance(answer, Hypothesis):
             job.future.set_result(answer)
-        elif (
-            answer.code is ModelErrorCode.CRASHED and not job.entry.lost and job.request.kind is not DecodeKind.INTERIM
-        ):
+        elif answer.code is ModelErrorCode.CRASHED and job.is_worth_another_try:
             job.entry = msgspec.structs.replace(job.entry, lost=True)
             self._enter(job)
         else:
             job.fail(answer.code, answer.message)
-        if job.request.stream_key in self._interims:
-            self._crew.wake(ModelRole.INTERIM)  # a newer one has waited for this
 
     def _remember_turn(self, group_key: str) -> None:
         groups = {job.request.group_key for job in self._waiting.values()}

@@ -604,6 +604,23 @@ async def test_what_an_engine_loses_as_it_leaves_the_next_one_decodes() -> None:
         assert len(after.begun) == 1
 
 
+async def test_an_interim_that_waits_for_a_cancelled_one_on_the_old_engine_is_decoded_by_the_new() -> None:
+    before, after = FakeEngine(held=True), FakeEngine()
+    async with running(before) as scheduler, asyncio.timeout(5), asyncio.TaskGroup() as tasks:
+        older = interim("a")
+        future = scheduler.submit(older)
+        await before.wait_begun(1)
+        newer = scheduler.submit(interim("a"))
+        swap = tasks.create_task(scheduler.swap(after))
+        for _ in range(10):
+            await asyncio.sleep(0)  # until the new engine's lanes have found nothing that they may take
+        scheduler.cancel(older.request_id)
+        await before.let_go()
+        await swap
+        assert (await newer).text == "utterance of 1000 ms"
+        assert future.cancelled()
+
+
 async def test_an_engine_that_is_down_or_idle_leaves_at_once() -> None:
     before, after = FakeEngine(devices=2), FakeEngine()
     await before.set_down(0)
