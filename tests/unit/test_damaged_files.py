@@ -241,8 +241,8 @@ def visits() -> Iterator[tuple[int, list[object]]]:
             with suppress(OSError):
                 while True:
                     visitor, address = server.accept()
+                    come.append(address)  # before it hears from us, and goes on
                     visitor.close()
-                    come.append(address)
 
         thread = threading.Thread(target=wait)
         thread.start()
