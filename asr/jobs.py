@@ -5,14 +5,19 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from asr.types import DecodeKind, Hypothesis, ModelError, ModelErrorCode
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from asr.policy import Waiting
+    from asr.spool import Slip
     from asr.types import DecodeRequest
 
 _MESSAGES = {
-    ModelErrorCode.OVERLOADED: "more audio waits to be decoded than the limit allows",
+    ModelErrorCode.OVERLOADED: "more audio waits to be decoded than the limits allow",
     ModelErrorCode.DEADLINE: "it was not decoded in time",
     ModelErrorCode.CLOSED: "the gateway shut down before it was decoded",
 }
@@ -24,17 +29,51 @@ class Job:
     def __init__(self, entry: Waiting) -> None:
         self.entry = entry
         self.future: asyncio.Future[Hypothesis] = asyncio.get_running_loop().create_future()
-        self.alarm: asyncio.TimerHandle | None = None
+        self._alarm: asyncio.TimerHandle | None = None
+        self.slip: Slip | None = None
+        """Where its audio lies, if not in memory alone."""
 
     @property
     def request(self) -> DecodeRequest:
         """What is asked for."""
         return self.entry.request
 
+    def give_audio(self, audio: bytes) -> None:
+        """Hold other audio than before: none, while it lies on disk."""
+        self.entry = msgspec.structs.replace(
+            self.entry, request=msgspec.structs.replace(self.entry.request, audio=audio)
+        )
+
     @property
     def is_worth_another_try(self) -> bool:
         """Whether it is decoded again when it was lost: once; no interim, which may have brought the process down."""
         return not self.entry.lost and self.request.kind is not DecodeKind.INTERIM
+
+    def set_alarm(self, clock: Callable[[], float], on_late: Callable[[Job], None]) -> None:
+        """Fail when the deadline passes, not only when a lane comes to it; `on_late` hears of it before that."""
+        if self.request.deadline is not None:
+            delay = max(0.0, self.request.deadline - clock())
+            self._alarm = asyncio.get_running_loop().call_later(delay, self._ring, clock, on_late)
+
+    def silence(self) -> None:
+        """Have no alarm any more."""
+        if self._alarm:
+            self._alarm.cancel()
+            self._alarm = None
+
+    def _ring(self, clock: Callable[[], float], on_late: Callable[[Job], None]) -> None:
+        if self.entry.is_late(clock()):
+            on_late(self)
+            self.fail(ModelErrorCode.DEADLINE)
+        else:  # the loop's clock runs a little ahead of ours
+            self.set_alarm(clock, on_late)
+
+    def refuse(self) -> None:
+        """Come to an end because there is no room: an interim is dropped, and all else is told so."""
+        if self.request.kind is DecodeKind.INTERIM:
+            self.future.cancel()
+        else:
+            self.fail(ModelErrorCode.OVERLOADED)
 
     def fail(self, code: ModelErrorCode, message: str | None = None) -> None:
         """Come to an end without a hypothesis, unless there is one."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from asr.types import DecodeKind, DecodeRequest
+from asr.types import BYTES_PER_MS, DecodeKind, DecodeRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -23,8 +24,15 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """When it was submitted, on the scheduler's clock."""
     order: int
     """Counts submissions: tells apart what came at the same moment."""
+    size: int
+    """Bytes of audio; the request itself may have been relieved of it."""
     lost: bool = False
     """Its first decode was lost with the model process; it goes before all others of its kind."""
+
+    @property
+    def audio_ms(self) -> int:
+        """Length of the audio."""
+        return self.size // BYTES_PER_MS
 
     def is_late(self, now: float) -> bool:
         """Tell whether its deadline has passed."""
@@ -46,7 +54,7 @@ def choose(
     *,
     served: Mapping[str, float],
     batch_size: int = 1,
-    window: Callable[[DecodeRequest], float] = lambda _request: 0.0,
+    window: Callable[[Waiting], float] = lambda _waiting: 0.0,
 ) -> Choice:
     """Choose what a free lane decodes: the most urgent, and of its kind and window who waited longest for a turn.
 
@@ -69,26 +77,60 @@ def choose(
         if chosen.lost:
             break  # alone: what brings the process down a second time is to take nobody with it
         last[chosen.request.group_key] = now
-        width = window(batch[0].request)
-        left = [entry for entry in left if entry is not chosen and not entry.lost and window(entry.request) == width]
+        width = window(batch[0])
+        left = [entry for entry in left if entry is not chosen and not entry.lost and window(entry) == width]
     return Choice(batch=tuple(batch), late=late)
 
 
-def make_room(waiting: Iterable[Waiting], needed_ms: int, limit_ms: float) -> tuple[Waiting, ...] | None:
-    """Choose what gives way to a final of `needed_ms`: interims, then finals on trial, those that waited longest first.
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """How much audio may wait in memory, in bytes."""
 
-    None when the final does not fit even without all of them; then none need go.
+    total: float = inf
+    track: float = inf
+    """Of the finals of one track."""
+
+
+class Room(msgspec.Struct, frozen=True, kw_only=True):
+    """How room is made."""
+
+    gone: tuple[Waiting, ...] = ()
+    """To be dropped."""
+    spooled: tuple[Waiting, ...] = ()
+    """To wait on disk."""
+
+
+def make_room(held: Iterable[Waiting], new: Waiting, limits: Limits) -> Room | None:
+    """Choose what gives way, of all that waits in memory, to what is to wait there too; None when it does not fit.
+
+    To an interim nothing gives way. Else interims and then finals on trial are dropped, those first that came first;
+    where that is not enough for a final, the finals that came first wait on disk, and so do those of its track beyond
+    the track's limit.
     """
-    entries = list(waiting)
-    excess_ms = sum(entry.request.audio_ms for entry in entries) + needed_ms - limit_ms
-    gone: list[Waiting] = []
-    for entry in sorted(entries, key=lambda entry: (entry.request.kind is not DecodeKind.INTERIM, entry.order)):
-        if excess_ms <= 0:
-            break
-        if entry.request.kind is not DecodeKind.FINAL:
-            gone.append(entry)
-            excess_ms -= entry.request.audio_ms
-    return tuple(gone) if excess_ms <= 0 else None
+    if new.request.kind is DecodeKind.INTERIM:
+        return None
+    entries = sorted(held, key=lambda entry: entry.order)
+    excess = sum(entry.size for entry in entries) + new.size - limits.total
+    gone = list[Waiting]()
+    for kind in (DecodeKind.INTERIM, DecodeKind.SPECULATIVE):
+        for entry in entries:
+            if excess > 0 and entry.request.kind is kind:
+                gone.append(entry)
+                excess -= entry.size
+    if new.request.kind is not DecodeKind.FINAL:
+        return Room(gone=tuple(gone)) if excess <= 0 else None
+    finals = [entry for entry in entries if entry.request.kind is DecodeKind.FINAL]
+    track_excess = sum(entry.size for entry in finals if _same_track(entry, new)) + new.size - limits.track
+    spooled = list[Waiting]()
+    for entry in finals:
+        if excess > 0 or (track_excess > 0 and _same_track(entry, new)):
+            spooled.append(entry)
+            excess -= entry.size
+            track_excess -= entry.size if _same_track(entry, new) else 0
+    return Room(gone=tuple(gone), spooled=tuple(spooled)) if max(excess, track_excess) <= 0 else None
+
+
+def _same_track(entry: Waiting, other: Waiting) -> bool:
+    return entry.request.stream_key == other.request.stream_key
 
 
 def _urgency(entry: Waiting) -> int:

@@ -1,6 +1,6 @@
 """Runs the policy: requests wait here, lanes take them to the engine, and every future comes to an end.
 
-The lanes are `asr/crew.py`'s; here is what waits, what runs, and what becomes of it.
+The lanes are `asr/crew.py`'s, and what waits is `asr/backlog.py`'s; here is what runs, and what becomes of it.
 """
 
 from __future__ import annotations
@@ -12,16 +12,18 @@ from typing import TYPE_CHECKING
 import msgspec
 import structlog
 
+from asr.backlog import Backlog
 from asr.crew import Crew
 from asr.jobs import Job
-from asr.policy import Waiting, choose, make_room
-from asr.pressure import Level, Pressure
+from asr.policy import Limits, Waiting, choose
+from asr.pressure import Level, Measures, Pressure
 from asr.types import DecodeKind, Hypothesis, ModelError, ModelErrorCode, ModelRole
 from config.settings import Interims
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from asr.spool import Spool
     from asr.types import DecodeRequest, Engine
 
 log = structlog.get_logger()
@@ -39,20 +41,17 @@ class Scheduler:
         engine: Engine,
         *,
         clock: Callable[[], float],
-        waiting_audio_seconds: float,
+        limits: Limits | None = None,
+        spool: Spool | None = None,
         interims: Interims | None = None,
     ) -> None:
         self._crew = Crew(engine, self._work)
         self._clock = clock
-        self._limit_ms = waiting_audio_seconds * 1000
         self._orders = count()
-        self._waiting: dict[str, Job] = {}
-        self._interims: dict[str, Job] = {}
-        """The interim of each stream that waits."""
-        self._shown: dict[str, Job] = {}
-        """And the one that runs."""
+        self._backlog = Backlog(limits or Limits(), spool)
         self._running: dict[str, Job] = {}
-        self._waiting_ms = 0
+        self._shown: dict[str, Job] = {}
+        """The interim of each stream that runs."""
         self._served: dict[str, float] = {}
         self._pressure = Pressure(interims or Interims())
         self._group: asyncio.TaskGroup | None = None
@@ -61,40 +60,59 @@ class Scheduler:
     @property
     def waiting(self) -> dict[DecodeKind, int]:
         """Requests that wait, by kind."""
-        kinds = [job.request.kind for job in self._waiting.values()]
-        return {kind: kinds.count(kind) for kind in DecodeKind}
+        return {kind: self._backlog.count(kind) for kind in DecodeKind}
 
     @property
     def waiting_audio_seconds(self) -> float:
-        """Audio that waits, of all calls."""
-        return self._waiting_ms / 1000
+        """Audio that waits, of all calls, in memory or on disk."""
+        return self._backlog.audio_seconds
+
+    @property
+    def memory_bytes(self) -> int:
+        """The part of it that lies in memory, and is to stay there."""
+        return self._backlog.memory_bytes
 
     @property
     def level(self) -> Level:
         """How hard pressed it is."""
         now = self._clock()
-        return self._pressure.update(now, self.predicted_wait(now))
+        measures = Measures(
+            wait_seconds=self.predicted_wait(now),
+            refresh_seconds=self._refresh(now),
+            finals=self._backlog.count(DecodeKind.FINAL),
+            interims=self._backlog.count(DecodeKind.INTERIM),
+        )
+        return self._pressure.update(now, measures)
 
     def predicted_wait(self, now: float) -> float:
-        """Tell how long a final that came now would wait for its turn, in seconds."""
-        ahead = sum(job.request.kind is DecodeKind.FINAL for job in self._waiting.values())
-        return self._crew.load.wait(now, ahead, lanes=self._crew.engine.lanes(ModelRole.FINAL))
+        """Tell how long a final that came now would wait for its turn, in seconds: no less than one waits already."""
+        since = self._backlog.since(DecodeKind.FINAL)
+        ahead = self._backlog.count(DecodeKind.FINAL)
+        predicted = self._crew.load.wait(now, ahead, lanes=self._crew.engine.lanes(ModelRole.FINAL))
+        return predicted if since is None else max(predicted, now - since)
+
+    def _refresh(self, now: float) -> float:
+        """Tell for how long the track that waits longest for its next interim has been waiting."""
+        waits = self._backlog.since(DecodeKind.INTERIM)
+        runs = (job.entry.since for job in self._shown.values())
+        return now - min((*runs, *(() if waits is None else (waits,))), default=now)
 
     def submit(self, request: DecodeRequest) -> asyncio.Future[Hypothesis]:
         """Queue a request; an interim takes the place of the one of its stream that waits.
 
         When too much waits, interims are cancelled to make room for a final, and an interim is cancelled at
-        once. Raises ValueError for the id of a request that is still known.
+        once; then the oldest finals wait on disk. Raises ValueError for the id of a request that is still known.
         """
-        if request.request_id in self._waiting or request.request_id in self._running:
+        if self._find(request.request_id) is not None:
             raise ValueError(f"request id {request.request_id!r} is in use")
-        job = Job(Waiting(request=request, since=self._clock(), order=next(self._orders)))
+        size = len(request.audio)
+        job = Job(Waiting(request=request, since=self._clock(), order=next(self._orders), size=size))
         if self._closed:
             job.fail(ModelErrorCode.CLOSED)
             return job.future
-        if request.kind is DecodeKind.INTERIM and (older := self._interims.get(request.stream_key)):
+        if request.kind is DecodeKind.INTERIM and (older := self._backlog.interim(request.stream_key)):
             job.entry = msgspec.structs.replace(job.entry, since=older.entry.since)
-            self._drop(older)
+            self._backlog.drop(older)
         self._admit(job)
         return job.future
 
@@ -105,21 +123,25 @@ class Scheduler:
 
     def promote(self, request_id: str) -> bool:
         """Make a speculative final a final, in the place of its stream's interims."""
-        job = self._waiting.get(request_id) or self._running.get(request_id)
+        job = self._find(request_id)
         if job is None or job.future.done() or job.request.kind is not DecodeKind.SPECULATIVE:
             return False
         self._drop_interims(job.request.stream_key)
+        waits = request_id not in self._running
+        self._backlog.leave(job)
         job.entry = msgspec.structs.replace(
             job.entry, request=msgspec.structs.replace(job.request, kind=DecodeKind.FINAL)
         )
+        if waits:
+            self._backlog.enter(job)
         return True
 
     def cancel(self, request_id: str) -> bool:
         """Drop a request; True if it was known. A running one runs on, for nobody."""
-        job = self._waiting.get(request_id) or self._running.get(request_id)
+        job = self._find(request_id)
         if job is None or job.future.done():
             return False
-        self._drop(job)
+        self._backlog.drop(job)
         return True
 
     async def run(self) -> None:
@@ -134,6 +156,7 @@ class Scheduler:
             for job in self._running.values():
                 job.fail(ModelErrorCode.CLOSED)
             self._running.clear()
+            self._backlog.close()
 
     async def swap(self, engine: Engine) -> None:
         """Let another engine decode from here on; return when the one before has nothing left to do.
@@ -148,84 +171,62 @@ class Scheduler:
     def close(self) -> None:
         """Fail what waits, take nothing more, and let `run` return after what is being decoded."""
         self._closed = True
-        for job in list(self._waiting.values()):
-            self._leave(job)
+        for job in list(self._backlog):
+            self._backlog.leave(job)
             job.fail(ModelErrorCode.CLOSED)
         self._crew.dismiss()
 
+    def _find(self, request_id: str) -> Job | None:
+        return self._backlog.find(request_id) or self._running.get(request_id)
+
     def _admit(self, job: Job) -> None:
-        if self._waiting_ms + job.request.audio_ms > self._limit_ms:
-            if job.request.kind is DecodeKind.INTERIM:
-                job.future.cancel()
-                return
-            waiting = (each.entry for each in self._waiting.values())
-            gone = make_room(waiting, job.request.audio_ms, self._limit_ms)
-            if gone is None:
-                job.fail(ModelErrorCode.OVERLOADED)
-                return
-            for entry in gone:
-                self._drop(self._waiting[entry.request.request_id])
-        job.future.add_done_callback(lambda _: self._leave(job))
+        if not self._backlog.make_room(job):
+            job.refuse()
+            return
+        job.future.add_done_callback(lambda _: self._forget(job))
         self._enter(job)
 
     def _enter(self, job: Job) -> None:
-        request = job.request
-        self._waiting[request.request_id] = job
-        self._waiting_ms += request.audio_ms
-        if request.kind is DecodeKind.INTERIM:
-            self._interims[request.stream_key] = job
-        self._set_alarm(job)
-        self._crew.wake(request.kind.role)
+        self._backlog.enter(job)
+        job.set_alarm(self._clock, self._backlog.leave)
+        self._crew.wake(job.request.kind.role)
 
-    def _leave(self, job: Job) -> None:
-        """Take a job from those that wait, if it is one of them."""
-        request = job.request
-        if self._waiting.get(request.request_id) is job:
-            del self._waiting[request.request_id]
-            self._waiting_ms -= request.audio_ms
-        if self._interims.get(request.stream_key) is job:
-            del self._interims[request.stream_key]
-        if job.alarm:
-            job.alarm.cancel()
-            job.alarm = None
-
-    def _drop(self, job: Job) -> None:
-        self._leave(job)
-        job.future.cancel()
+    def _forget(self, job: Job) -> None:
+        """Keep nothing of a job that has come to its end."""
+        self._backlog.leave(job)
+        self._backlog.free(job)
 
     def _drop_interims(self, stream_key: str) -> None:
         """Drop the interims of a stream, the running one included."""
-        if job := self._interims.get(stream_key):
-            self._drop(job)
+        if job := self._backlog.interim(stream_key):
+            self._backlog.drop(job)
         if job := self._shown.get(stream_key):
-            self._drop(job)
-
-    def _set_alarm(self, job: Job) -> None:
-        """Fail a job when its deadline passes, not only when a lane comes to it."""
-        if job.request.deadline is not None:
-            delay = max(0.0, job.request.deadline - self._clock())
-            job.alarm = asyncio.get_running_loop().call_later(delay, self._alarm, job)
-
-    def _alarm(self, job: Job) -> None:
-        if job.entry.is_late(self._clock()):
-            self._leave(job)
-            job.fail(ModelErrorCode.DEADLINE)
-        else:  # the loop's clock runs a little ahead of ours
-            self._set_alarm(job)
+            self._backlog.drop(job)
 
     async def _work(self, crew: Crew, lane: int) -> bool:
         """Let a lane decode what is next; False when nothing waits for it."""
         batch = self._take(crew, lane)
         if not batch:
             return False
-        await self._ask(crew, lane, batch)
+        if ready := [job for job in batch if await self._fetch(job)]:
+            await self._ask(crew, lane, ready)
+        return True
+
+    async def _fetch(self, job: Job) -> bool:
+        """Have a job's audio at hand; False when it has come to its end instead."""
+        try:
+            await self._backlog.fetch(job)
+        except OSError as error:
+            log.error("audio that waited on disk cannot be read", error=str(error))  # noqa: TRY400  the disk's fault
+            self._settle(job, ModelError(ModelErrorCode.FAILED, "its audio could not be read back from disk"))
+            return False
         return True
 
     def _take(self, crew: Crew, lane: int) -> list[Job]:
         engine = crew.engine
         waiting = [
             job.entry
-            for job in self._waiting.values()
+            for job in self._backlog
             if lane in engine.lanes(job.request.kind.role) and not job.future.done() and not self._is_shown(job)
         ]
         choice = choose(
@@ -233,15 +234,15 @@ class Scheduler:
             self._clock(),
             served=self._served,
             batch_size=crew.share(lane, len(waiting)),
-            window=lambda request: engine.window(lane, request.audio_ms),
+            window=lambda entry: engine.window(lane, entry.audio_ms),
         )
         for entry in choice.late:
-            job = self._waiting[entry.request.request_id]
-            self._leave(job)
+            job = self._backlog.job(entry)
+            self._backlog.leave(job)
             job.fail(ModelErrorCode.DEADLINE)
-        batch = [self._waiting[entry.request.request_id] for entry in choice.batch]
+        batch = [self._backlog.job(entry) for entry in choice.batch]
         for job in batch:
-            self._leave(job)
+            self._backlog.leave(job)
             self._running[job.request.request_id] = job
             if job.request.kind is DecodeKind.INTERIM:
                 self._shown[job.request.stream_key] = job
@@ -275,7 +276,7 @@ class Scheduler:
         del self._running[job.request.request_id]
         if job.request.kind is DecodeKind.INTERIM:
             del self._shown[job.request.stream_key]
-            if job.request.stream_key in self._interims:
+            if self._backlog.interim(job.request.stream_key):
                 self._crew.wake(ModelRole.INTERIM)  # a newer one has waited for this, maybe at another engine
         else:
             self._remember_turn(job.request.group_key)
@@ -290,6 +291,6 @@ class Scheduler:
             job.fail(answer.code, answer.message)
 
     def _remember_turn(self, group_key: str) -> None:
-        groups = {job.request.group_key for job in self._waiting.values()}
+        groups = {job.request.group_key for job in self._backlog}
         self._served = {group: at for group, at in self._served.items() if group in groups}
         self._served[group_key] = self._clock()

@@ -85,10 +85,17 @@ class Interims(Group, frozen=True, kw_only=True):
     elevated_tail_ms: Annotated[int, msgspec.Meta(ge=1000, le=LONGEST_DECODE_MS)] = 4000
     elevated_wait_ms: Annotated[int, msgspec.Meta(ge=10, le=60_000)] = 250
     critical_wait_ms: Annotated[int, msgspec.Meta(ge=10, le=60_000)] = 600
+    elevated_refresh_ms: Annotated[int, msgspec.Meta(ge=10, le=60_000)] = 1500
+    elevated_finals: Count | None = None
+    critical_finals: Count | None = None
+    elevated_interims: Count | None = None
+    critical_interims: Count | None = None
 
     def __post_init__(self) -> None:
-        if self.elevated_wait_ms > self.critical_wait_ms:
-            raise ValueError("Expected elevated_wait_ms to be no more than critical_wait_ms")
+        for measure in ("wait_ms", "finals", "interims"):
+            elevated, critical = (getattr(self, f"{level}_{measure}") for level in ("elevated", "critical"))
+            if elevated is not None and critical is not None and elevated > critical:
+                raise ValueError(f"Expected elevated_{measure} to be no more than critical_{measure}")
 
 
 class Models(Group, frozen=True, kw_only=True):
@@ -111,7 +118,9 @@ class Models(Group, frozen=True, kw_only=True):
     decode_limit_seconds: Positive = 120.0
     cache_dir: str | None = None
     offline: bool = False
-    waiting_audio_seconds: Positive = 3600.0
+    waiting_audio_mib: Annotated[int, msgspec.Meta(ge=1, le=65_536)] = 64
+    waiting_track_seconds: Annotated[float, msgspec.Meta(ge=LONGEST_DECODE_MS / 1000)] = 120.0
+    spool_mib: Annotated[int, msgspec.Meta(ge=0, le=1_048_576)] = 1024
 
     def __post_init__(self) -> None:
         check_language(self.language)

@@ -53,8 +53,7 @@ async def measure(
     The sizes take turns, lest what else the machine does be held against one of them. `on_round` hears which
     size is next, and how many seconds are gone. Raises ModelError when the model fails.
     """
-    longest = max(each.seconds for each in plan.utterances)
-    scheduler = Scheduler(engine, clock=clock, waiting_audio_seconds=max(sizes) * longest + 1)
+    scheduler = Scheduler(engine, clock=clock)
     rounds: dict[int, list[Round]] = {size: [] for size in sizes}
     turns = {size: cycle(plan.utterances) for size in sizes}
     try:

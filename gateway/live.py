@@ -92,7 +92,8 @@ class Live:
         request = self._request(spoken, DecodeKind.SPECULATIVE, options)
         future = self._decoder.submit(request)
         self._trials[spoken.utterance_id] = _Trial(request.request_id, spoken.utterance.end_sample, future)
-        future.add_done_callback(partial(self._hint, glimpse, request.request_id))
+        seen = msgspec.structs.replace(glimpse, spoken=spoken.without_audio())
+        future.add_done_callback(partial(self._hint, seen, request.request_id))
 
     def _hint(self, glimpse: Glimpse, request_id: str, future: Decoding) -> None:
         """Let a text that is known before the utterance has ended say how soon it ends."""
@@ -111,7 +112,7 @@ class Live:
         quick = msgspec.structs.replace(spoken.settings.decode, profile=PROFILES[REALTIME], word_times=False)
         request = self._request(spoken, DecodeKind.INTERIM, quick)
         self._interims[spoken.utterance_id] = request.request_id
-        self._decoder.submit(request).add_done_callback(partial(self._shown, spoken))
+        self._decoder.submit(request).add_done_callback(partial(self._shown, spoken.without_audio()))
 
     def _shown(self, spoken: Spoken, future: Decoding) -> None:
         if spoken.utterance_id not in self._interims or future.cancelled():

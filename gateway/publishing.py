@@ -127,7 +127,8 @@ class Publisher:
         self._requests[spoken.utterance_id] = request_id
         if self._given_up:
             future.cancel()
-        await self._decoding.put((spoken, future))
+        waiting = self._unpublished[spoken.utterance_id] = spoken.without_audio()
+        await self._decoding.put((waiting, future))
 
     def _submit(self, spoken: Spoken) -> tuple[str, asyncio.Future[Hypothesis]]:
         request = decode_request(

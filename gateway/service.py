@@ -19,7 +19,10 @@ import structlog
 from adapters.asterisk.server import AudioSocketServer
 from adapters.stream import StreamEnd
 from adapters.tls import ServerTls
+from asr.policy import Limits
 from asr.scheduler import Scheduler
+from asr.spool import Spool
+from asr.types import BYTES_PER_MS
 from gateway.delivery.interims import Interims
 from gateway.delivery.outbox import Outbox, OutboxError
 from gateway.delivery.posting import new_session
@@ -37,13 +40,14 @@ if TYPE_CHECKING:
     import aiohttp
 
     from asr.types import Engine
-    from config.settings import Endpoint, Settings
+    from config.settings import Endpoint, Models, Settings
     from gateway.events import StoredEvent
 
 log = structlog.get_logger()
 
 TICK_SECONDS = 0.1
 PRUNE_SECONDS = 3600.0
+MIB = 1 << 20
 
 # How the time of a hurried end is spent. Beside these, connections have two seconds for their farewell.
 DECODE_SHARE = 0.4
@@ -71,6 +75,15 @@ def state_directory(settings: Settings) -> Path:
     return Path(chosen).expanduser() if chosen else Path.home() / ".local" / "state" / "linescribe"
 
 
+def _limits(models: Models) -> Limits:
+    return Limits(total=models.waiting_audio_mib * MIB, track=models.waiting_track_seconds * 1000 * BYTES_PER_MS)
+
+
+def _spool(settings: Settings) -> Spool | None:
+    most = settings.models.spool_mib * MIB
+    return Spool(lambda: state_directory(settings), most) if most else None
+
+
 class Gateway:
     """One running gateway. The engine is its caller's, loaded and warm."""
 
@@ -83,7 +96,8 @@ class Gateway:
         self._scheduler = Scheduler(
             engine,
             clock=clock,
-            waiting_audio_seconds=settings.models.waiting_audio_seconds,
+            limits=_limits(settings.models),
+            spool=_spool(settings),
             interims=settings.interims,
         )
         self._interims = Interims(settings.delivery, clock=clock, wall=wall)

@@ -7,7 +7,6 @@ neither audio nor work piles up. What comes out has the order of what went in.
 from __future__ import annotations
 
 import asyncio
-import math
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
@@ -121,7 +120,7 @@ class FileTranscriber:
         self._options = options
         self._output = output
         # How much may wait is bounded by the queue below, whose turn decides; nothing may be refused.
-        self._scheduler = Scheduler(engine, clock=clock, waiting_audio_seconds=math.inf)
+        self._scheduler = Scheduler(engine, clock=clock)
         self._found: asyncio.Queue[_Begun | _Decoding | _Reached | _Ended | _Unreadable | None] = asyncio.Queue(
             AHEAD_BATCHES * models.batch_size
         )

@@ -71,6 +71,10 @@ class Spoken(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         """Where the decoded audio begins on the call's clock; a decoder's times count from there."""
         return self.offset_ms + self.utterance.origin_sample // SAMPLES_PER_MS
 
+    def without_audio(self) -> Spoken:
+        """Give the same to whoever only waits for its text: what waits long is to lie in memory no more than once."""
+        return msgspec.structs.replace(self, utterance=msgspec.structs.replace(self.utterance, audio=b""))
+
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):
     """What an event needs of its call."""

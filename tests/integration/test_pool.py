@@ -49,7 +49,7 @@ async def started(*names: str, **settings: Any) -> AsyncIterator[ModelPool]:
 
 @contextlib.asynccontextmanager
 async def scheduled(engine: ModelPool) -> AsyncIterator[Scheduler]:
-    scheduler = Scheduler(engine, clock=asyncio.get_running_loop().time, waiting_audio_seconds=600.0)
+    scheduler = Scheduler(engine, clock=asyncio.get_running_loop().time)
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(scheduler.run())
         yield scheduler

@@ -154,7 +154,7 @@ async def test_what_is_settled_does_not_wait_for_the_rest_of_its_batch(gate: Pat
 
 async def test_what_was_settled_before_a_crash_is_not_lost_with_the_rest() -> None:
     async with started() as engine:
-        scheduler = Scheduler(engine, clock=asyncio.get_running_loop().time, waiting_audio_seconds=60.0)
+        scheduler = Scheduler(engine, clock=asyncio.get_running_loop().time)
         async with asyncio.TaskGroup() as tasks:
             batch = [
                 msgspec.structs.replace(asks("die" if name == "first" else None), request_id=name, group_key=name)
@@ -340,7 +340,7 @@ async def test_both_lanes_lose_what_they_decode(gate: Path) -> None:
 
 async def test_with_the_scheduler_a_killed_process_costs_no_utterance(gate: Path) -> None:
     async with started() as engine, asyncio.TaskGroup() as tasks:
-        scheduler = Scheduler(engine, clock=asyncio.get_running_loop().time, waiting_audio_seconds=60)
+        scheduler = Scheduler(engine, clock=asyncio.get_running_loop().time)
         tasks.create_task(scheduler.run())
         held = scheduler.submit(asks("hold", hotwords=str(gate)))
         first = await asyncio.to_thread(gate.open, "wb")

@@ -4,10 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asr.policy import Waiting, choose, make_room
+from asr.policy import Limits, Waiting, choose, make_room
 from asr.types import BYTES_PER_MS, DecodeKind, DecodeRequest
 
 NOW = 100.0
+LIMITS = Limits(total=3000 * BYTES_PER_MS, track=1500 * BYTES_PER_MS)
 
 
 def waits(name: str, *, since: float = 90.0, order: int = 0, lost: bool = False, **fields: object) -> Waiting:
@@ -28,11 +29,11 @@ def waits(name: str, *, since: float = 90.0, order: int = 0, lost: bool = False,
         origin_sample=0,
         deadline=deadline,
     )
-    return Waiting(request=request, since=since, order=order, lost=lost)
+    return Waiting(request=request, since=since, order=order, lost=lost, size=len(request.audio))
 
 
-def window(request: DecodeRequest) -> float:
-    return 7.0 if request.audio_ms <= 5000 else 12.0
+def window(entry: Waiting) -> float:
+    return 7.0 if entry.audio_ms <= 5000 else 12.0
 
 
 def names(entries: tuple[Waiting, ...]) -> str:
@@ -119,33 +120,96 @@ def test_what_is_chosen(
 
 
 @pytest.mark.parametrize(
-    ("why", "waiting", "needed_ms", "gone"),
+    ("why", "waiting", "new", "gone", "spooled"),
     [
-        ("it fits", [waits("A1")], 2000, ""),
-        ("one interim is enough", [waits("a1", order=2), waits("b1", order=1), waits("C1")], 1000, "b1"),
-        ("as many as it takes", [waits("a1", order=2), waits("b1", order=1), waits("C1")], 2000, "b1 a1"),
-        ("finals never give way", [waits("A1"), waits("B1"), waits("C1")], 1, None),
-        ("when all interims are not enough, none goes", [waits("a1"), waits("B1"), waits("C1")], 1500, None),
-        ("what could never fit", [], 3001, None),
-        ("exactly full is not too much", [], 3000, ""),
+        ("it fits", [waits("A1")], waits("Z1", audio_ms=1500), "", ""),
+        ("exactly full is not too much", [waits("A1", audio_ms=1500)], waits("Z1", audio_ms=1500), "", ""),
+        ("one interim is enough", [waits("a1", order=2), waits("b1", order=1), waits("C1")], waits("Z1"), "b1", ""),
+        (
+            "as many as it takes",
+            [waits("a1", order=2), waits("b1", order=1), waits("C1")],
+            waits("Z1", audio_ms=1500),
+            "b1 a1",
+            "",
+        ),
         (
             "an interim before a final on trial",
             [waits("A1?", order=1), waits("b1!", order=2), waits("C1")],
-            1000,
+            waits("Z1"),
             "b1!",
+            "",
         ),
-        ("then one on trial", [waits("A1?", order=1), waits("b1", order=2), waits("C1")], 2000, "b1 A1?"),
         (
-            "a part of an interim's room is enough",
+            "then one on trial",
+            [waits("A1?", order=1), waits("b1", order=2), waits("C1")],
+            waits("Z1", audio_ms=1500),
+            "b1 A1?",
+            "",
+        ),
+        (
+            "then the oldest final waits on disk",
+            [waits("A1", order=2), waits("B1", order=1), waits("c1", order=3)],
+            waits("Z1", audio_ms=1500),
+            "c1",
+            "B1",
+        ),
+        (
+            "as many as it takes, too",
+            [waits("A1", order=2, audio_ms=2000), waits("B1", order=1, audio_ms=500)],
+            waits("Z1", audio_ms=1500),
+            "",
+            "B1 A1",
+        ),
+        (
+            "an interim's whole room, though a part is enough",
             [waits("a1", audio_ms=2000), waits("B1")],
-            500,
+            waits("Z1"),
             "a1",
+            "",
+        ),
+        (
+            "beyond the track's limit its own oldest",
+            [waits("A1", order=1), waits("Z1", order=2, audio_ms=500), waits("Z2", order=3, audio_ms=500)],
+            waits("Z3"),
+            "",
+            "Z1",
+        ),
+        (
+            "what is on trial is not counted to the track",
+            [waits("Z1?", audio_ms=1000), waits("Z1", audio_ms=500)],
+            waits("Z2"),
+            "",
+            "",
+        ),
+        (
+            "both limits at once",
+            [waits("A1", order=1, audio_ms=1500), waits("Z1", order=2, audio_ms=1500)],
+            waits("Z2"),
+            "",
+            "A1 Z1",
         ),
     ],
 )
-def test_what_gives_way_below_three_seconds(why: str, waiting: list[Waiting], needed_ms: int, gone: str | None) -> None:
-    room = make_room(waiting, needed_ms, 3000)
-    assert (None if room is None else names(room)) == gone, why
+def test_what_gives_way_below_three_seconds_and_half_of_that_for_a_track(
+    why: str, waiting: list[Waiting], new: Waiting, gone: str, spooled: str
+) -> None:
+    room = make_room(waiting, new, LIMITS)
+    assert room is not None, why
+    assert (names(room.gone), names(room.spooled)) == (gone, spooled), why
+
+
+@pytest.mark.parametrize(
+    ("why", "waiting", "new"),
+    [
+        ("what could never fit", [], waits("Z1", audio_ms=3001)),
+        ("to an interim nothing gives way", [waits("A1", audio_ms=2001), waits("b1", audio_ms=500)], waits("z1")),
+        ("to one on trial no final does", [waits("A1", audio_ms=2001)], waits("Z1?")),
+        ("more than its track's limit", [], waits("Z1", audio_ms=1501)),
+    ],
+)
+def test_what_does_not_fit(why: str, waiting: list[Waiting], new: Waiting) -> None:
+    limits = LIMITS if new.audio_ms < 3001 else Limits(total=LIMITS.total)
+    assert make_room(waiting, new, limits) is None, why
 
 
 ENTRIES = st.lists(
@@ -162,6 +226,28 @@ ENTRIES = st.lists(
 )
 
 
+@given(ENTRIES, st.sampled_from(["A9", "B9?", "c9"]), st.integers(1, 20), st.integers(1, 20))
+def test_room_is_made_within_the_limits_and_not_for_nothing(
+    entries: list[Waiting], name: str, total_seconds: int, track_seconds: int
+) -> None:
+    new = waits(name)
+    limits = Limits(total=total_seconds * 1000 * BYTES_PER_MS, track=track_seconds * 1000 * BYTES_PER_MS)
+    room = make_room(entries, new, limits)
+    if room is None:
+        finals = [entry for entry in entries if entry.request.kind is DecodeKind.FINAL]
+        stuck = 0 if new.request.kind is DecodeKind.FINAL else sum(entry.size for entry in finals)
+        assert new.request.kind is DecodeKind.INTERIM or stuck + new.size > min(limits.total, limits.track)
+        return
+    away = {id(entry) for entry in (*room.gone, *room.spooled)}
+    kept = [*(entry for entry in entries if id(entry) not in away), new]
+    of_track = [entry for entry in kept if entry.request.stream_key == "A" and entry.request.kind is DecodeKind.FINAL]
+    assert sum(entry.size for entry in kept) <= limits.total
+    assert new.request.kind is not DecodeKind.FINAL or sum(entry.size for entry in of_track) <= limits.track
+    assert all(entry.request.kind is not DecodeKind.FINAL for entry in room.gone)
+    assert all(entry.request.kind is DecodeKind.FINAL for entry in room.spooled)
+    assert not (room.spooled and new.request.kind is not DecodeKind.FINAL)
+
+
 @given(ENTRIES, st.dictionaries(st.sampled_from("abc"), st.floats(0, NOW)), st.integers(1, 4))
 def test_a_choice_is_whole(entries: list[Waiting], served: dict[str, float], batch_size: int) -> None:
     choice = choose(entries, NOW, served=served, batch_size=batch_size, window=window)
@@ -173,8 +259,8 @@ def test_a_choice_is_whole(entries: list[Waiting], served: dict[str, float], bat
     eligible = next(filter(None, by_urgency), [])
     assert list(choice.late) == late
     if choice.batch:
-        width = window(choice.batch[0].request)
-        eligible = [entry for entry in eligible if window(entry.request) == width]
+        width = window(choice.batch[0])
+        eligible = [entry for entry in eligible if window(entry) == width]
     most = 1 if any(entry.lost for entry in choice.batch) else batch_size
     alike = [entry for entry in eligible if not entry.lost] if most > 1 else eligible
     assert len(choice.batch) == len({id(entry) for entry in choice.batch}) == min(most, len(alike))

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asr.load import Load
-from asr.pressure import Level, Pressure
+from asr.pressure import Level, Measures, Pressure
 from config.settings import Interims
 
 
@@ -23,7 +23,38 @@ from config.settings import Interims
 )
 def test_levels(waits: list[tuple[float, float]], levels: str) -> None:
     pressure = Pressure(Interims())
-    assert "".join(pressure.update(now, wait).name[0] for now, wait in waits) == levels
+    assert "".join(pressure.update(now, Measures(wait_seconds=wait)).name[0] for now, wait in waits) == levels
+
+
+CEILINGS = Interims(elevated_finals=6, critical_finals=12, elevated_interims=20, critical_interims=40)
+
+
+@pytest.mark.parametrize(
+    ("why", "settings", "measures", "level"),
+    [
+        ("an interim that is waited for", Interims(), Measures(refresh_seconds=1.6), Level.ELEVATED),
+        ("however long, it is no reason to show none", Interims(), Measures(refresh_seconds=99.0), Level.ELEVATED),
+        ("its mark is a setting", Interims(elevated_refresh_ms=2000), Measures(refresh_seconds=1.6), Level.NORMAL),
+        ("numbers do not count unless wanted", Interims(), Measures(finals=999, interims=999), Level.NORMAL),
+        ("so many finals", CEILINGS, Measures(finals=6), Level.NORMAL),
+        ("more finals", CEILINGS, Measures(finals=7), Level.ELEVATED),
+        ("many more finals", CEILINGS, Measures(finals=13), Level.CRITICAL),
+        ("more interims", CEILINGS, Measures(interims=21), Level.ELEVATED),
+        ("many more interims", CEILINGS, Measures(interims=41), Level.CRITICAL),
+        ("the worst counts", CEILINGS, Measures(interims=21, finals=13, wait_seconds=0.3), Level.CRITICAL),
+    ],
+)
+def test_what_counts(why: str, settings: Interims, measures: Measures, level: Level) -> None:
+    assert Pressure(settings).update(0.0, measures) is level, why
+
+
+def test_a_level_is_kept_while_any_measure_is_above_half_of_its_mark() -> None:
+    pressure = Pressure(CEILINGS)
+    pressure.update(0.0, Measures(wait_seconds=0.7))
+    levels = [pressure.update(now, Measures(finals=7)) for now in (1.0, 2.0, 3.0)]
+    levels += [pressure.update(now, Measures(finals=6)) for now in (4.0, 5.0)]
+    levels += [pressure.update(now, Measures(finals=4)) for now in (6.0, 7.0)]
+    assert "".join(level.name[0] for level in levels) == "CCCCEEE"
 
 
 @given(st.lists(st.tuples(st.floats(0, 3), st.floats(0, 2)), max_size=40))
@@ -31,13 +62,13 @@ def test_a_level_is_reached_at_once_and_left_one_by_one(steps: list[tuple[float,
     pressure, now, before = Pressure(Interims()), 0.0, Level.NORMAL
     for seconds, wait in steps:
         now += seconds
-        level = pressure.update(now, wait)
+        level = pressure.update(now, Measures(wait_seconds=wait))
         assert level >= (wait > 0.25) + (wait > 0.6)
         assert level >= before - 1
         before = level
     for _ in range(6):
         now += 1.0
-        before = pressure.update(now, 0.0)
+        before = pressure.update(now, Measures())
     assert before is Level.NORMAL
 
 

@@ -60,7 +60,7 @@ class World:
         self.store_open.set()
         means = Means(
             settings=Settings(),
-            decoder=Scheduler(FakeEngine(), clock=lambda: 105.0, waiting_audio_seconds=60),
+            decoder=Scheduler(FakeEngine(), clock=lambda: 105.0),
             publish=self._publish,
             interims=interims or self.screen,
             clock=lambda: 105.25,

@@ -78,7 +78,7 @@ class World:
         )
         means = Means(
             settings=settings,
-            decoder=Scheduler(FakeEngine(), clock=lambda: self.now, waiting_audio_seconds=60),
+            decoder=Scheduler(FakeEngine(), clock=lambda: self.now),
             publish=self._publish,
             clock=lambda: self.now,
             wall=lambda: 1_700_000_000 + self.now,

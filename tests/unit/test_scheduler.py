@@ -2,15 +2,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import tempfile
+from collections import Counter
 from itertools import count
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
+from asr.policy import Limits
 from asr.pressure import Level
 from asr.scheduler import Scheduler
+from asr.spool import CHUNK_BYTES, Slip, Spool
 from asr.types import (
     BYTES_PER_MS,
     DecodeKind,
@@ -32,12 +38,13 @@ numbers = count(1)
 def asks(
     kind: DecodeKind, stream: str = "a", *, ms: int = 1000, deadline: float | None = None, group: str | None = None
 ) -> DecodeRequest:
+    number = next(numbers)
     return DecodeRequest(
-        request_id=f"{kind} {next(numbers)}",
+        request_id=f"{kind} {number}",
         stream_key=stream,
         group_key=group or stream,
         kind=kind,
-        audio=bytes(ms * BYTES_PER_MS),
+        audio=bytes([number % 256]) * (ms * BYTES_PER_MS),
         origin_sample=0,
         deadline=deadline,
     )
@@ -65,12 +72,13 @@ class Hand:
 
 @contextlib.asynccontextmanager
 async def running(
-    engine: FakeEngine, *, clock: Callable[[], float] | None = None, seconds: float = 60.0
+    engine: FakeEngine, *, clock: Callable[[], float] | None = None, seconds: float = 60.0, spool: Spool | None = None
 ) -> AsyncIterator[Scheduler]:
     scheduler = Scheduler(
         engine,
         clock=clock or asyncio.get_running_loop().time,
-        waiting_audio_seconds=seconds,
+        limits=Limits(total=seconds * 1000 * BYTES_PER_MS),
+        spool=spool,
     )
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(scheduler.run())
@@ -255,6 +263,67 @@ async def test_a_deadline_does_not_touch_what_is_being_decoded() -> None:
         await busy
 
 
+async def test_finals_beyond_the_limit_wait_on_disk(tmp_path: Path) -> None:
+    engine, spool = FakeEngine(held=True), Spool(lambda: tmp_path, 10 * CHUNK_BYTES)
+    heard: dict[str, bytes] = {}
+    engine.on_begin = lambda request: heard.update({request.request_id: request.audio})
+    async with running(engine, seconds=3.0, spool=spool) as scheduler:
+        busy = scheduler.submit(final())
+        await engine.wait_begun(1)
+        waiting = [final(stream, ms=1000) for stream in "bcdefgh"]
+        futures = [scheduler.submit(each) for each in waiting]
+        assert spool.kept_bytes == 4 * CHUNK_BYTES
+        assert (scheduler.memory_bytes, scheduler.waiting_audio_seconds) == (3 * CHUNK_BYTES, 7)
+        await engine.let_go()
+        await asyncio.gather(busy, *futures)
+        assert [heard[each.request_id] == each.audio for each in waiting] == [True] * 7
+        assert spool.kept_bytes == 0
+    assert not os.listdir(tmp_path), "the file has no name"  # noqa: PTH208  nothing of it blocks
+
+
+async def test_when_the_disk_has_no_room_either_the_new_final_fails(tmp_path: Path) -> None:
+    engine, spool = FakeEngine(held=True), Spool(lambda: tmp_path, 2 * CHUNK_BYTES)
+    async with running(engine, seconds=2.0, spool=spool) as scheduler:
+        busy = scheduler.submit(final())
+        await engine.wait_begun(1)
+        futures = [scheduler.submit(final(stream)) for stream in "bcde"]
+        assert await code_of(scheduler.submit(final("f"))) is ModelErrorCode.OVERLOADED
+        futures[0].cancel()
+        await asyncio.sleep(0)  # the turn of the loop in which futures call back
+        futures.append(scheduler.submit(final("g")))
+        await engine.let_go()
+        await asyncio.gather(busy, *futures[1:])
+
+
+async def test_a_disk_that_cannot_be_written_keeps_audio_in_memory(tmp_path: Path) -> None:
+    engine, spool = FakeEngine(held=True), Spool(lambda: tmp_path / "missing", 9 * CHUNK_BYTES)
+    async with running(engine, seconds=2.0, spool=spool) as scheduler:
+        busy = scheduler.submit(final())
+        await engine.wait_begun(1)
+        futures = [scheduler.submit(final(stream)) for stream in "bcd"]
+        assert scheduler.memory_bytes == 2 * CHUNK_BYTES
+        with pytest.raises(FileNotFoundError):
+            await spool.read(Slip((), 0))  # comes after what was to be written
+        assert (scheduler.memory_bytes, spool.kept_bytes) == (3 * CHUNK_BYTES, 0)
+        await engine.let_go()
+        await asyncio.gather(busy, *futures)
+
+
+async def test_audio_that_cannot_be_read_back_fails_its_final_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, spool = FakeEngine(held=True, batch_size=4), Spool(lambda: tmp_path, 9 * CHUNK_BYTES)
+    async with running(engine, seconds=2.0, spool=spool) as scheduler:
+        busy = scheduler.submit(final())
+        await engine.wait_begun(1)
+        futures = [scheduler.submit(final(stream)) for stream in "bcd"]
+        await spool.read(Slip((), 0))  # comes after what was to be written
+        monkeypatch.setattr(os, "pread", lambda *_: b"short")
+        await engine.let_go()
+        assert await code_of(futures[0]) is ModelErrorCode.FAILED
+        await asyncio.gather(busy, *futures[1:])
+
+
 async def test_too_much_audio_is_refused_after_interims_gave_way() -> None:
     engine = FakeEngine(held=True)
     async with running(engine, seconds=3.0) as scheduler:
@@ -376,7 +445,7 @@ async def test_closed_during_a_crash() -> None:
 
 async def test_cancelling_run_leaves_no_future_behind() -> None:
     engine = FakeEngine(held=True)
-    scheduler = Scheduler(engine, clock=Hand(), waiting_audio_seconds=60.0)
+    scheduler = Scheduler(engine, clock=Hand())
     async with asyncio.TaskGroup() as tasks:
         run = tasks.create_task(scheduler.run())
         runs, waits = scheduler.submit(final("a")), scheduler.submit(final("b"))
@@ -388,7 +457,7 @@ async def test_cancelling_run_leaves_no_future_behind() -> None:
 
 async def test_what_came_before_run_is_served_by_it() -> None:
     engine = FakeEngine()
-    scheduler = Scheduler(engine, clock=Hand(), waiting_audio_seconds=60.0)
+    scheduler = Scheduler(engine, clock=Hand())
     early = scheduler.submit(final())
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(scheduler.run())
@@ -505,6 +574,46 @@ async def test_the_level_follows_the_wait_of_a_new_final() -> None:
         assert levels == [Level.NORMAL, *[Level.ELEVATED] * 3, Level.CRITICAL]
         await engine.let_go()
         await asyncio.gather(*futures)
+
+
+async def test_the_level_follows_the_interim_that_is_waited_for_longest() -> None:
+    clock = Hand()
+    engine = FakeEngine(held=True, shared=False)
+    async with running(engine, clock=clock) as scheduler:
+        shown = scheduler.submit(interim("a"))
+        await engine.wait_begun(1)
+        clock.now = 1.0
+        scheduler.submit(interim("b"))
+        clock.now = 1.5
+        levels = [scheduler.level]
+        clock.now = 1.6  # so long the one that runs has been waited for
+        levels.append(scheduler.level)
+        await engine.release(1)
+        await shown
+        clock.now = 2.0
+        newer = scheduler.submit(interim("b"))  # in the place of the one that waits
+        clock.now = 2.6
+        levels.append(scheduler.level)
+        await engine.let_go()
+        await newer
+        levels.append(scheduler.level)
+        clock.now = 3.6
+        levels.append(scheduler.level)
+        assert "".join(level.name[0] for level in levels) == "NEEEN"
+
+
+async def test_a_final_that_waits_counts_however_soon_its_turn_should_be() -> None:
+    clock = Hand()
+    engine = FakeEngine()
+    await engine.set_down(0)
+    async with running(engine, clock=clock) as scheduler:
+        waits = scheduler.submit(final())
+        clock.now = 0.7
+        assert scheduler.predicted_wait(clock.now) == pytest.approx(0.7)
+        assert scheduler.level is Level.CRITICAL
+        await engine.set_down()
+        await waits
+        assert scheduler.predicted_wait(clock.now) == 0.0
 
 
 async def test_several_devices_decode_at_once() -> None:
@@ -632,7 +741,7 @@ async def test_an_engine_that_is_down_or_idle_leaves_at_once() -> None:
 
 async def test_an_engine_may_be_swapped_before_anything_runs() -> None:
     after = FakeEngine()
-    scheduler = Scheduler(FakeEngine(), clock=Hand(), waiting_audio_seconds=60.0)
+    scheduler = Scheduler(FakeEngine(), clock=Hand())
     await scheduler.swap(after)
     future = scheduler.submit(final())
     async with asyncio.TaskGroup() as tasks:
@@ -646,6 +755,8 @@ class Trial:
     """One random schedule, and what must hold at every step of it."""
 
     LIMIT_MS = 6000
+    TRACK_LIMIT_MS = 4000
+    SPOOL_SECONDS = 5
 
     def __init__(
         self, tasks: asyncio.TaskGroup, *, shared: bool, script: dict[int, ModelErrorCode], batch_size: int
@@ -654,10 +765,12 @@ class Trial:
         self.tasks = tasks
         self.engines: list[FakeEngine] = []
         self.batch_size = batch_size
+        self.spool = Spool(lambda: Path(tempfile.gettempdir()), self.SPOOL_SECONDS * CHUNK_BYTES)
         self.scheduler = Scheduler(
             self.engine(shared=shared, script=script),
             clock=self.clock,
-            waiting_audio_seconds=self.LIMIT_MS / 1000,
+            limits=Limits(total=self.LIMIT_MS * BYTES_PER_MS, track=self.TRACK_LIMIT_MS * BYTES_PER_MS),
+            spool=self.spool,
         )
         self.futures: dict[str, asyncio.Future[Hypothesis]] = {}
         self.requests: dict[str, DecodeRequest] = {}
@@ -678,7 +791,8 @@ class Trial:
             await engine.let_go()
 
     def _begins(self, request: DecodeRequest, *, shared: bool) -> None:
-        waiting_finals = [job for job in self.scheduler._waiting.values() if job.request.kind is DecodeKind.FINAL]
+        assert request.audio == self.requests[request.request_id].audio, "however it waited"
+        waiting_finals = [job for job in self.scheduler._backlog if job.request.kind is DecodeKind.FINAL]
         if shared and request.kind is DecodeKind.INTERIM and waiting_finals:
             self.overtaken.append(request.request_id)
 
@@ -717,22 +831,34 @@ class Trial:
             self._check()
 
     def _check(self) -> None:
-        jobs = list(self.scheduler._waiting.values())
-        assert self.scheduler.waiting_audio_seconds * 1000 == sum(job.request.audio_ms for job in jobs)
-        retried = sum(job.request.audio_ms for job in jobs if job.entry.lost)
-        assert self.scheduler.waiting_audio_seconds * 1000 - retried <= self.LIMIT_MS
+        jobs = list(self.scheduler._backlog)
+        assert self.scheduler.waiting_audio_seconds * 1000 == sum(job.entry.audio_ms for job in jobs)
+        in_memory = [job.entry for job in jobs if job.slip is None]
+        assert self.scheduler.memory_bytes == sum(entry.size for entry in in_memory)
+        new = [entry for entry in in_memory if not entry.lost]
+        assert sum(entry.audio_ms for entry in new) <= self.LIMIT_MS
+        finals = [entry for entry in new if entry.request.kind is DecodeKind.FINAL]
+        promoted = [entry for entry in finals if self.requests[entry.request.request_id].kind is not DecodeKind.FINAL]
+        of_track = Counter({entry.request.stream_key: 0 for entry in finals})
+        for entry in finals:
+            of_track[entry.request.stream_key] += 0 if entry in promoted else entry.audio_ms
+        assert max(of_track.values(), default=0) <= self.TRACK_LIMIT_MS
+        slips = [job.slip for job in (*jobs, *self.scheduler._running.values()) if job.slip]
+        chunks = [chunk for slip in slips for chunk in slip.chunks]
+        assert len(chunks) == len(set(chunks)) <= self.SPOOL_SECONDS
         interims = [job.request.stream_key for job in jobs if job.request.kind is DecodeKind.INTERIM]
         assert len(interims) == len(set(interims))
         shown = [
             job.request.stream_key for job in self.scheduler._running.values() if job.request.kind is DecodeKind.INTERIM
         ]
         assert len(shown) == len(set(shown)), "one interim in flight"
-        known = {*self.scheduler._waiting, *self.scheduler._running}
+        known = {*(job.request.request_id for job in self.scheduler._backlog), *self.scheduler._running}
         assert {key for key, future in self.futures.items() if not future.done()} <= known
 
     def check_end(self, *, closed: bool) -> None:
         assert not self.overtaken
-        assert not self.scheduler._waiting
+        assert not list(self.scheduler._backlog)
+        assert (self.scheduler.memory_bytes, self.spool.kept_bytes) == (0, 0)
         assert not self.scheduler._running
         for request_id, future in self.futures.items():
             request = self.requests[request_id]

@@ -87,7 +87,7 @@ class World:
         self.store_open.set()
         self.closed = False
         self.broken = False
-        self.scheduler = Scheduler(self.engine, clock=lambda: self.now, waiting_audio_seconds=600)
+        self.scheduler = Scheduler(self.engine, clock=lambda: self.now)
         settings = Settings(calls=calls, models=models)
         means = Means(
             settings=settings,

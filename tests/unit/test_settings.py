@@ -151,6 +151,8 @@ def test_default_binds_are_loopback() -> None:
         ("models: {final: tiny.en, task: translate}\n", ["task transcribe", "tiny.en knows English only"]),
         ("models: {final: tiny.en}\nroutes: [{name: a, task: translate}]\n", ["tiny.en knows English only"]),
         ("interims: {elevated_wait_ms: 700}\n", ["elevated_wait_ms", "critical_wait_ms"]),
+        ("interims: {elevated_finals: 7, critical_finals: 6}\n", ["elevated_finals", "critical_finals"]),
+        ("models: {waiting_track_seconds: 29}\n", ["waiting_track_seconds", "30"]),
         ("models: {profile: fast}\n", ["models.profile", "realtime, accurate"]),
         ("models: {profiles: {mine: {beams: 3}}}\n", ["models.profiles.*.beams", "did you mean 'beam_size'"]),
         (
