@@ -107,6 +107,7 @@ class Scheduler:
             raise ValueError(f"request id {request.request_id!r} is in use")
         size = len(request.audio)
         job = Job(Waiting(request=request, since=self._clock(), order=next(self._orders), size=size))
+        job.future.add_done_callback(lambda _: self._forget(job))
         if self._closed:
             job.fail(ModelErrorCode.CLOSED)
             return job.future
@@ -133,7 +134,7 @@ class Scheduler:
             job.entry, request=msgspec.structs.replace(job.request, kind=DecodeKind.FINAL)
         )
         if waits:
-            self._backlog.enter(job)
+            self._admit(job)
         return True
 
     def cancel(self, request_id: str) -> bool:
@@ -180,11 +181,10 @@ class Scheduler:
         return self._backlog.find(request_id) or self._running.get(request_id)
 
     def _admit(self, job: Job) -> None:
-        if not self._backlog.make_room(job):
+        if self._backlog.make_room(job):
+            self._enter(job)
+        else:
             job.refuse()
-            return
-        job.future.add_done_callback(lambda _: self._forget(job))
-        self._enter(job)
 
     def _enter(self, job: Job) -> None:
         self._backlog.enter(job)

@@ -838,10 +838,9 @@ class Trial:
         new = [entry for entry in in_memory if not entry.lost]
         assert sum(entry.audio_ms for entry in new) <= self.LIMIT_MS
         finals = [entry for entry in new if entry.request.kind is DecodeKind.FINAL]
-        promoted = [entry for entry in finals if self.requests[entry.request.request_id].kind is not DecodeKind.FINAL]
         of_track = Counter({entry.request.stream_key: 0 for entry in finals})
         for entry in finals:
-            of_track[entry.request.stream_key] += 0 if entry in promoted else entry.audio_ms
+            of_track[entry.request.stream_key] += entry.audio_ms
         assert max(of_track.values(), default=0) <= self.TRACK_LIMIT_MS
         slips = [job.slip for job in (*jobs, *self.scheduler._running.values()) if job.slip]
         chunks = [chunk for slip in slips for chunk in slip.chunks]

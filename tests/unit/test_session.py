@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import tracemalloc
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -24,7 +25,10 @@ from adapters.stream import (
     Track,
     TrackRole,
 )
+from asr import speech
+from asr.policy import Limits
 from asr.scheduler import Scheduler
+from asr.spool import CHUNK_BYTES, Slip, Spool
 from asr.types import ModelErrorCode
 from config.settings import Calls, Models, Settings
 from gateway.publishing import FOUND_LIMIT
@@ -37,6 +41,7 @@ from tests.sound import prompt
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from gateway.events import StoredEvent
     from gateway.record import Interims
@@ -79,6 +84,8 @@ class World:
         calls: Calls = Calls(linger_seconds=1.0, finish_seconds=0.2),  # noqa: B008  frozen
         models: Models = Models(),  # noqa: B008  frozen
         interims: Interims = NoInterims(),  # noqa: B008  has no state
+        limits: Limits | None = None,
+        spool: Spool | None = None,
     ) -> None:
         self.now = 50.0
         self.engine = engine or FakeEngine()
@@ -87,7 +94,7 @@ class World:
         self.store_open.set()
         self.closed = False
         self.broken = False
-        self.scheduler = Scheduler(self.engine, clock=lambda: self.now)
+        self.scheduler = Scheduler(self.engine, clock=lambda: self.now, limits=limits, spool=spool)
         settings = Settings(calls=calls, models=models)
         means = Means(
             settings=settings,
@@ -208,6 +215,31 @@ async def test_the_delay_is_told_from_the_arrival_of_the_last_speech() -> None:
     world.now = spoken + 2.0
     (final,) = of(await world.run(), "transcript.final")
     assert final["latency_ms"] == pytest.approx(2000 + (len(SPEECH) / 16 - final["end_ms"]), abs=40)
+
+
+async def test_audio_that_waits_on_disk_lies_nowhere_in_memory(tmp_path: Path) -> None:
+    engine, spool, size = FakeEngine(held=True), Spool(lambda: tmp_path, 200 * CHUNK_BYTES), len(SPEECH) * 2
+    world = World(engine, limits=Limits(track=2 * size), spool=spool)
+    world.stream.handle(world.started, world.now)
+    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+        running = group.create_task(world.run())
+        tracemalloc.start()
+        for _ in range(12):
+            world.say(SPEECH)
+            world.wait(1.0)
+        while spool.kept_bytes < 9 * size:  # noqa: ASYNC110  it tells nobody
+            await asyncio.sleep(0)
+        await spool.read(Slip((), 0))  # comes after what was to be written
+        audio = tracemalloc.take_snapshot().filter_traces(
+            [tracemalloc.Filter(inclusive=True, filename_pattern=speech.__file__)]
+        )
+        tracemalloc.stop()
+        assert sum(trace.size for trace in audio.traces) < 5 * size
+        world.stream.handle(StreamEnded(StreamEnd.HANGUP), world.now)
+        world.wait(1.1)
+        await engine.let_go()
+        await running
+    assert len(of(world.events, "transcript.final")) == 12
 
 
 async def test_a_call_lingers_after_its_last_stream() -> None:
