@@ -47,7 +47,7 @@ class Model:
     """An Engine that takes so long: a start, and more for each request of a batch."""
 
     def __init__(self, *, shared: bool, each_ms: dict[ModelRole, int]) -> None:
-        self._lanes = {ModelRole.FINAL: (0,), ModelRole.INTERIM: (0,) if shared else (1,)}
+        self._lanes = {ModelRole.FINAL: (0,), ModelRole.INTERIM: (0,) if shared else (1, 2)}
         self._each_ms = each_ms
         self.in_flight: Counter[str] = Counter()
 
