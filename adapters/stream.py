@@ -138,6 +138,8 @@ class RefusalReason(StrEnum):
     FULL = "full"
     DRAINING = "draining"
     UNREGISTERED = "unregistered"
+    OVERLOADED = "overloaded"
+    """Finals would have to wait for too long."""
 
 
 class Refusal(Exception):  # noqa: N818  no error: the gateway declines on purpose

@@ -58,8 +58,14 @@ class Backlog:
         return self._waiting_bytes / BYTES_PER_MS / 1000
 
     @property
+    def places(self) -> dict[str, float]:
+        """Where it lies: seconds of it in memory, and on disk or on its way there."""
+        memory = self._memory_bytes / BYTES_PER_MS / 1000
+        return {"memory": memory, "disk": self.audio_seconds - memory}
+
+    @property
     def memory_bytes(self) -> int:
-        """What of it lies in memory, and is to stay there."""
+        """What lies in memory, and is to stay there."""
         return self._memory_bytes
 
     def make_room(self, job: Job) -> bool:

@@ -11,6 +11,7 @@ from asr.types import ModelRole
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from asr.load import Effort
     from asr.types import Engine
 
     Work = Callable[["Crew", int], Awaitable[bool]]
@@ -45,6 +46,10 @@ class Crew:
         free = 1 + sum(not self._lanes[other].busy for other in others)
         largest = self.engine.largest_batch(number)
         return min(largest, self.load.batch(number) or largest, -(-waiting // free))
+
+    def effort(self, role: ModelRole) -> Effort:
+        """Tell what the lanes have done for a role."""
+        return self.load.effort(role, lanes=self.engine.lanes(role))
 
     def dismiss(self) -> None:
         """Take nothing more; what is being decoded comes to its end."""

@@ -23,6 +23,7 @@ from config.settings import Interims
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from asr.load import Effort
     from asr.spool import Spool
     from asr.types import DecodeRequest, Engine
 
@@ -48,7 +49,8 @@ class Scheduler:
         self._crew = Crew(engine, self._work)
         self._clock = clock
         self._orders = count()
-        self._backlog = Backlog(limits or Limits(), spool)
+        self.backlog = Backlog(limits or Limits(), spool)
+        """To be looked at from outside, and not touched."""
         self._running: dict[str, Job] = {}
         self._shown: dict[str, Job] = {}
         """The interim of each stream that runs."""
@@ -60,17 +62,7 @@ class Scheduler:
     @property
     def waiting(self) -> dict[DecodeKind, int]:
         """Requests that wait, by kind."""
-        return {kind: self._backlog.count(kind) for kind in DecodeKind}
-
-    @property
-    def waiting_audio_seconds(self) -> float:
-        """Audio that waits, of all calls, in memory or on disk."""
-        return self._backlog.audio_seconds
-
-    @property
-    def memory_bytes(self) -> int:
-        """The part of it that lies in memory, and is to stay there."""
-        return self._backlog.memory_bytes
+        return {kind: self.backlog.count(kind) for kind in DecodeKind}
 
     @property
     def level(self) -> Level:
@@ -79,23 +71,27 @@ class Scheduler:
         measures = Measures(
             wait_seconds=self.predicted_wait(now),
             refresh_seconds=self._refresh(now),
-            finals=self._backlog.count(DecodeKind.FINAL),
-            interims=self._backlog.count(DecodeKind.INTERIM),
+            finals=self.backlog.count(DecodeKind.FINAL),
+            interims=self.backlog.count(DecodeKind.INTERIM),
         )
         return self._pressure.update(now, measures)
 
     def predicted_wait(self, now: float) -> float:
         """Tell how long a final that came now would wait for its turn, in seconds: no less than one waits already."""
-        since = self._backlog.since(DecodeKind.FINAL)
-        ahead = self._backlog.count(DecodeKind.FINAL)
+        since = self.backlog.since(DecodeKind.FINAL)
+        ahead = self.backlog.count(DecodeKind.FINAL)
         predicted = self._crew.load.wait(now, ahead, lanes=self._crew.engine.lanes(ModelRole.FINAL))
         return predicted if since is None else max(predicted, now - since)
 
     def _refresh(self, now: float) -> float:
         """Tell for how long the track that waits longest for its next interim has been waiting."""
-        waits = self._backlog.since(DecodeKind.INTERIM)
+        waits = self.backlog.since(DecodeKind.INTERIM)
         runs = (job.entry.since for job in self._shown.values())
         return now - min((*runs, *(() if waits is None else (waits,))), default=now)
+
+    def effort(self, role: ModelRole) -> Effort:
+        """Tell what the present engine's lanes have done for a role."""
+        return self._crew.effort(role)
 
     def submit(self, request: DecodeRequest) -> asyncio.Future[Hypothesis]:
         """Queue a request; an interim takes the place of the one of its stream that waits.
@@ -111,9 +107,9 @@ class Scheduler:
         if self._closed:
             job.fail(ModelErrorCode.CLOSED)
             return job.future
-        if request.kind is DecodeKind.INTERIM and (older := self._backlog.interim(request.stream_key)):
+        if request.kind is DecodeKind.INTERIM and (older := self.backlog.interim(request.stream_key)):
             job.entry = msgspec.structs.replace(job.entry, since=older.entry.since)
-            self._backlog.drop(older)
+            self.backlog.drop(older)
         self._admit(job)
         return job.future
 
@@ -129,7 +125,7 @@ class Scheduler:
             return False
         self._drop_interims(job.request.stream_key)
         waits = request_id not in self._running
-        self._backlog.leave(job)
+        self.backlog.leave(job)
         job.entry = msgspec.structs.replace(
             job.entry, request=msgspec.structs.replace(job.request, kind=DecodeKind.FINAL)
         )
@@ -142,7 +138,7 @@ class Scheduler:
         job = self._find(request_id)
         if job is None or job.future.done():
             return False
-        self._backlog.drop(job)
+        self.backlog.drop(job)
         return True
 
     async def run(self) -> None:
@@ -157,7 +153,7 @@ class Scheduler:
             for job in self._running.values():
                 job.fail(ModelErrorCode.CLOSED)
             self._running.clear()
-            self._backlog.close()
+            self.backlog.close()
 
     async def swap(self, engine: Engine) -> None:
         """Let another engine decode from here on; return when the one before has nothing left to do.
@@ -172,36 +168,36 @@ class Scheduler:
     def close(self) -> None:
         """Fail what waits, take nothing more, and let `run` return after what is being decoded."""
         self._closed = True
-        for job in list(self._backlog):
-            self._backlog.leave(job)
+        for job in list(self.backlog):
+            self.backlog.leave(job)
             job.fail(ModelErrorCode.CLOSED)
         self._crew.dismiss()
 
     def _find(self, request_id: str) -> Job | None:
-        return self._backlog.find(request_id) or self._running.get(request_id)
+        return self.backlog.find(request_id) or self._running.get(request_id)
 
     def _admit(self, job: Job) -> None:
-        if self._backlog.make_room(job):
+        if self.backlog.make_room(job):
             self._enter(job)
         else:
             job.refuse()
 
     def _enter(self, job: Job) -> None:
-        self._backlog.enter(job)
-        job.set_alarm(self._clock, self._backlog.leave)
+        self.backlog.enter(job)
+        job.set_alarm(self._clock, self.backlog.leave)
         self._crew.wake(job.request.kind.role)
 
     def _forget(self, job: Job) -> None:
         """Keep nothing of a job that has come to its end."""
-        self._backlog.leave(job)
-        self._backlog.free(job)
+        self.backlog.leave(job)
+        self.backlog.free(job)
 
     def _drop_interims(self, stream_key: str) -> None:
         """Drop the interims of a stream, the running one included."""
-        if job := self._backlog.interim(stream_key):
-            self._backlog.drop(job)
+        if job := self.backlog.interim(stream_key):
+            self.backlog.drop(job)
         if job := self._shown.get(stream_key):
-            self._backlog.drop(job)
+            self.backlog.drop(job)
 
     async def _work(self, crew: Crew, lane: int) -> bool:
         """Let a lane decode what is next; False when nothing waits for it."""
@@ -215,7 +211,7 @@ class Scheduler:
     async def _fetch(self, job: Job) -> bool:
         """Have a job's audio at hand; False when it has come to its end instead."""
         try:
-            await self._backlog.fetch(job)
+            await self.backlog.fetch(job)
         except OSError as error:
             log.error("audio that waited on disk cannot be read", error=str(error))  # noqa: TRY400  the disk's fault
             self._settle(job, ModelError(ModelErrorCode.FAILED, "its audio could not be read back from disk"))
@@ -226,7 +222,7 @@ class Scheduler:
         engine = crew.engine
         waiting = [
             job.entry
-            for job in self._backlog
+            for job in self.backlog
             if lane in engine.lanes(job.request.kind.role) and not job.future.done() and not self._is_shown(job)
         ]
         choice = choose(
@@ -237,12 +233,12 @@ class Scheduler:
             window=lambda entry: engine.window(lane, entry.audio_ms),
         )
         for entry in choice.late:
-            job = self._backlog.job(entry)
-            self._backlog.leave(job)
+            job = self.backlog.job(entry)
+            self.backlog.leave(job)
             job.fail(ModelErrorCode.DEADLINE)
-        batch = [self._backlog.job(entry) for entry in choice.batch]
+        batch = [self.backlog.job(entry) for entry in choice.batch]
         for job in batch:
-            self._backlog.leave(job)
+            self.backlog.leave(job)
             self._running[job.request.request_id] = job
             if job.request.kind is DecodeKind.INTERIM:
                 self._shown[job.request.stream_key] = job
@@ -260,7 +256,7 @@ class Scheduler:
             self._settle(left.pop(place), answer)
 
         failure = ModelError(ModelErrorCode.FAILED, "the engine gave no answer")
-        crew.load.begin(lane, self._clock(), len(batch))
+        crew.load.begin(lane, self._clock(), len(batch), batch[0].request.kind.role)
         try:
             await crew.engine.decode(lane, [job.request for job in batch], settle)
         except ModelError as error:
@@ -276,7 +272,7 @@ class Scheduler:
         del self._running[job.request.request_id]
         if job.request.kind is DecodeKind.INTERIM:
             del self._shown[job.request.stream_key]
-            if self._backlog.interim(job.request.stream_key):
+            if self.backlog.interim(job.request.stream_key):
                 self._crew.wake(ModelRole.INTERIM)  # a newer one has waited for this, maybe at another engine
         else:
             self._remember_turn(job.request.group_key)
@@ -291,6 +287,6 @@ class Scheduler:
             job.fail(answer.code, answer.message)
 
     def _remember_turn(self, group_key: str) -> None:
-        groups = {job.request.group_key for job in self._backlog}
+        groups = {job.request.group_key for job in self.backlog}
         self._served = {group: at for group, at in self._served.items() if group in groups}
         self._served[group_key] = self._clock()

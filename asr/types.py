@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Sequence
 
+    from asr.load import Effort
     from asr.pressure import Level
 
 SAMPLE_RATE_HZ = 16_000
@@ -209,4 +210,12 @@ class Decoder(Protocol):
     @property
     def level(self) -> Level:
         """How hard pressed it is."""
+        ...
+
+    def predicted_wait(self, now: float) -> float:
+        """Tell for how many seconds a final that came now would wait for its turn."""
+        ...
+
+    def effort(self, role: ModelRole) -> Effort:
+        """Tell what has been done for a role; from nothing again when other models take over."""
         ...

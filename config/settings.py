@@ -47,6 +47,8 @@ class Calls(Group, frozen=True, kw_only=True):
 
     max_calls: Count = 500
     max_streams: Annotated[int, msgspec.Meta(ge=1, le=64)] = 8
+    final_wait_seconds: Positive | None = 5.0
+    final_wait_patience_seconds: NotNegative = 3.0
     decode_duplicates: bool = False
     max_registrations: Count = 10_000
     registration_seconds: Positive = 300.0

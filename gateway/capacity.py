@@ -8,13 +8,11 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from asr.types import BYTES_PER_MS
+from gateway.bearing import FREE_SHARE
 from gateway.demo.score import word_errors, words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-FREE_SHARE = 0.25
-"""Of what the machine can decode, so much is not counted on: utterances come in clumps."""
 
 
 class Utterance(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import msgspec
 import structlog
 
-from adapters.stream import Refusal, RefusalReason, StreamEnd
+from adapters.stream import RefusalReason, StreamEnd
+from gateway.door import Door
 from gateway.ids import uuid7
 from gateway.registrations import RegistrationConflictError, Registrations
 from gateway.routes import Facts
@@ -48,6 +49,7 @@ class Registry:
     def __init__(self, means: Means, routes: Routes, random_bytes: Callable[[int], bytes]) -> None:
         self._means = means
         self._limits = means.settings.calls
+        self.door = Door(self._limits, means.decoder)
         self._routes = routes
         self._random_bytes = random_bytes
         self._calls: dict[str, CallSession] = {}
@@ -64,6 +66,16 @@ class Registry:
     def calls(self) -> int:
         """Calls that have not been published to their end."""
         return len(self._calls)
+
+    @property
+    def streams(self) -> int:
+        """Streams that have not ended."""
+        return sum(len(session.streams) for session in self._calls.values())
+
+    @property
+    def admitting(self) -> bool:
+        """Whether a new call would be let in, as far as its route allows it."""
+        return self._why_no_more() is None and len(self._calls) < self._limits.max_calls
 
     def sessions(self, account: str) -> list[CallSession]:
         """Give the same calls, in the order in which they began, as far as an account may see them.
@@ -100,8 +112,9 @@ class Registry:
             if came[1] != registration:
                 raise RegistrationConflictError(registration.stream_id)
             return came[0]
-        if self._draining and not self._is_open((registration.account, registration.external_call_id)):
-            raise Refusal(RefusalReason.DRAINING)
+        reason = self._why_no_more()
+        if reason and not self._is_open((registration.account, registration.external_call_id)):
+            raise self.door.refusal(reason)
         now = self._means.clock()
         return self._registrations.add(registration, now, now + expires_in_seconds)
 
@@ -140,7 +153,7 @@ class Registry:
         """Take a stream into its call, or open one for it. Raises Refusal."""
         registration = self._registration(offer, arrived_at)
         if registration is None and offer.listener.registered_only:
-            raise Refusal(RefusalReason.UNREGISTERED)
+            raise self.door.refusal(RefusalReason.UNREGISTERED)
         if registration is not None:
             offer = _registered(offer, registration)
         settings = self._settings(offer, registration)
@@ -149,7 +162,7 @@ class Registry:
         if session is None:
             session = self._begin(offer, settings, key, arrived_at)
         elif len(session.streams) >= self._limits.max_streams or len(session.tracks) >= MOST_TRACKS:
-            raise Refusal(RefusalReason.FULL)
+            raise self.door.refusal(RefusalReason.FULL)
         if registration is not None:
             self._registrations.forget(registration.stream_id)
             self._came[registration.stream_id] = (session, registration)
@@ -173,10 +186,9 @@ class Registry:
         )
 
     def _begin(self, offer: StreamOffer, settings: CallSettings, key: JoinKey | None, arrived_at: float) -> CallSession:
-        if self._draining or self._group is None:
-            raise Refusal(RefusalReason.DRAINING)
-        if self._full(settings):
-            raise Refusal(RefusalReason.FULL)
+        reason = self._why_no_more() or (RefusalReason.FULL if self._full(settings) else None)
+        if reason or self._group is None:
+            raise self.door.refusal(reason or RefusalReason.DRAINING)
         call_id = uuid7(self._means.wall(), self._random_bytes(10))
         session = CallSession(call_id, offer, settings, self._means, arrived_at)
         self._calls[call_id] = session
@@ -184,6 +196,12 @@ class Registry:
             self._joinable[key] = session
         self._group.create_task(self._run(session, key))
         return session
+
+    def _why_no_more(self) -> RefusalReason | None:
+        """Tell why no new call is let in, be there room or not; None when there is no such reason."""
+        if self._draining:
+            return RefusalReason.DRAINING
+        return None if self.door.open else RefusalReason.OVERLOADED
 
     def _full(self, settings: CallSettings) -> bool:
         """Tell whether there is no room for another call, of all or by its route."""
@@ -194,7 +212,8 @@ class Registry:
         return len(self._calls) >= self._limits.max_calls
 
     def tick(self, now: float) -> None:
-        """Let time pass for every call, and for those that are expected."""
+        """Let time pass for every call, for those that are expected, and for those that may not come in."""
+        self.door.tick(now, sum(bool(session.streams) for session in self._calls.values()))
         for session in tuple(self._calls.values()):
             try:
                 session.tick(now)

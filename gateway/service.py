@@ -28,7 +28,9 @@ from gateway.delivery.outbox import Outbox, OutboxError
 from gateway.delivery.posting import new_session
 from gateway.delivery.sender import Sender
 from gateway.http.calls import CallsApi
+from gateway.http.metrics import MetricsPage
 from gateway.http.server import HttpServer
+from gateway.metrics import Metrics
 from gateway.record import Means
 from gateway.recovery import end_unfinished_calls
 from gateway.registry import Registry
@@ -195,7 +197,9 @@ class Gateway:
             return None
         self._tls = ServerTls(settings.tls, "http") if settings.tls else None
         calls = CallsApi(self._registry, self._settings, clock=clock, wall=wall)
-        server = HttpServer(settings, calls.routes(), tls=self._tls.context if self._tls else None)
+        page = MetricsPage(Metrics(self._registry, self._registry.door, self._scheduler, clock))
+        routes = [*calls.routes(), *page.routes()]
+        server = HttpServer(settings, routes, tls=self._tls.context if self._tls else None)
         port = await server.start()
         stack.push_async_callback(server.close)
         return port

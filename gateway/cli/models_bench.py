@@ -16,8 +16,9 @@ from rich.text import Text
 
 from asr.types import DecodeOptions, ModelError, ModelLoadError
 from asr.weights import WeightsError, unheard
+from gateway.bearing import FREE_SHARE
 from gateway.benching import Plan, measure, utterances
-from gateway.capacity import FREE_SHARE, batch_sizes, people
+from gateway.capacity import batch_sizes, people
 from gateway.cli.check_config import settings_or_exit
 from gateway.cli.models_options import (
     as_json_option,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import uuid
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import quote
@@ -10,7 +11,7 @@ import msgspec
 import structlog
 from aiohttp import hdrs, web
 
-from adapters.stream import Refusal, StreamEnd
+from adapters.stream import Refusal, RefusalReason, StreamEnd
 from config.checks import check_language, check_model_language, distinct, known
 
 # At run time too: msgspec resolves the annotations below.
@@ -95,7 +96,7 @@ class CallsApi:
         except RegistrationsFullError:
             raise ApiError(503, "full", "too many registered calls have not come (calls.max_registrations)") from None
         except Refusal as refusal:
-            raise ApiError(503, refusal.reason, "no new calls are taken: the gateway is shutting down") from None
+            raise self._refused(refusal.reason) from None
         answer = _announced(registration)
         if isinstance(outcome, bool):
             answer |= {"expires_at": rfc3339(self._wall() + seconds)}
@@ -123,6 +124,14 @@ class CallsApi:
             endpoints=endpoints,
             parameters=asked.parameters,
         )
+
+    def _refused(self, reason: RefusalReason) -> ApiError:
+        """Say why no new calls are taken, and when to ask again, where that is known."""
+        if reason is not RefusalReason.OVERLOADED:
+            return ApiError(503, reason, "no new calls are taken: the gateway is shutting down")
+        seconds = max(1, math.ceil(self._settings.calls.final_wait_patience_seconds))
+        message = f"no new calls are taken: finals would have to wait too long; ask again in {seconds} seconds"
+        return ApiError(503, reason, message, {hdrs.RETRY_AFTER: str(seconds)})
 
     def _check(self, asked: NewCall, endpoints: tuple[str, ...]) -> None:
         if sum(map(len, (*asked.parameters, *asked.parameters.values()))) > MOST_CHARACTERS:

@@ -22,7 +22,6 @@ from adapters.stream import (
     Track,
     TrackRole,
 )
-from asr.scheduler import Scheduler
 from config.routes import Match, Route
 from config.secret import Secret
 from config.settings import Calls, Delivery, Endpoint, Settings
@@ -31,7 +30,7 @@ from gateway.registrations import Registration, RegistrationConflictError, Regis
 from gateway.registry import MOST_TRACKS, AmbiguousCallError, Registry, UnknownCallError
 from gateway.routes import Routes
 from gateway.session import CallSession
-from tests.fakes import FakeEngine
+from tests.backlog import Desk
 from tests.gateway_under_test import WHSEC
 
 if TYPE_CHECKING:
@@ -76,9 +75,10 @@ class World:
             delivery=Delivery(endpoints=endpoints),
             routes=routes,
         )
+        self.desk = Desk(lambda: self.now, self.advance)
         means = Means(
             settings=settings,
-            decoder=Scheduler(FakeEngine(), clock=lambda: self.now),
+            decoder=self.desk.scheduler,
             publish=self._publish,
             clock=lambda: self.now,
             wall=lambda: 1_700_000_000 + self.now,
@@ -98,9 +98,16 @@ class World:
         while self.registry.calls > calls:  # noqa: ASYNC110  the registry tells nobody but its own `run`
             await asyncio.sleep(0)
 
+    def advance(self, seconds: float) -> None:
+        self.now += seconds
+
     def linger(self) -> None:
         self.now += 1.1
         self.registry.tick(self.now)
+
+    def counts(self) -> dict[RefusalReason, int]:
+        """Tell of the refusals so far, as far as there are any."""
+        return {reason: count for reason, count in self.registry.door.refused.items() if count}
 
     def offer(self, stream: str | None, *, role: TrackRole = TrackRole.INBOUND, **listener: Any) -> StreamOffer:
         return StreamOffer(
@@ -439,6 +446,54 @@ async def test_registrations_are_bounded_and_forgotten_in_time() -> None:
             world.registry.tick(world.now)
         assert [each["stream_id"] for each in logs if each["event"] == "registered stream never came"] == ["u-1"]
         world.registry.register(announced("u-3"), 10)
+
+
+async def test_while_finals_wait_too_long_only_calls_in_progress_grow() -> None:
+    async with running() as world, world.desk.working():
+        first = world.admit("call-1", account="pbx")
+        waiting = await world.desk.fall_behind()
+        world.admit("a").hang_up()
+        with capture_logs() as logs:
+            for _ in range(4):
+                world.linger()
+        assert world.registry.calls == 2
+        assert [each["calls"] for each in logs if "new calls" in each["event"]] == [1], "the other one is over"
+        assert world.refusal("b") is RefusalReason.OVERLOADED
+        with pytest.raises(Refusal) as caught:
+            world.registry.register(announced(call="call-2"), 10)
+        assert caught.value.reason is RefusalReason.OVERLOADED
+        assert world.registry.register(announced(role="outbound"), 10) is True
+        assert world.admit("u-1").call_id == first.call_id
+        await world.desk.catch_up(waiting)
+        for _ in range(4):
+            world.linger()
+        assert world.registry.admitting
+        assert world.admit("b").call_id != first.call_id
+    assert world.counts() == {RefusalReason.OVERLOADED: 2}
+
+
+async def test_what_is_told_of_the_registry() -> None:
+    world = World()
+    assert world.refusal() is RefusalReason.DRAINING
+    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+        group.create_task(world.registry.run())
+        await asyncio.sleep(0)
+        first = world.admit("a", account="pbx")
+        world.admit("a", account="pbx", role=TrackRole.OUTBOUND)
+        world.admit("b")
+        assert (world.registry.calls, world.registry.streams, world.registry.admitting) == (2, 3, True)
+        first.hang_up()
+        world.admit("c")
+        assert (world.registry.calls, world.registry.streams, world.registry.admitting) == (3, 3, False)
+        assert world.refusal("d") is RefusalReason.FULL
+        assert world.refusal("u-1", registered_only=True) is RefusalReason.UNREGISTERED
+        world.registry.drain()
+        with pytest.raises(Refusal):
+            world.registry.register(announced(call="call-2"), 10)
+        world.registry.end_all(StreamEnd.SHUTDOWN, 1.0)
+        await world.left(0)
+        assert not world.registry.admitting
+    assert world.counts() == {RefusalReason.DRAINING: 2, RefusalReason.FULL: 1, RefusalReason.UNREGISTERED: 1}
 
 
 Happening = st.tuples(

@@ -98,7 +98,7 @@ async def code_of(future: asyncio.Future[Hypothesis]) -> ModelErrorCode:
 async def test_a_request_is_decoded() -> None:
     async with running(FakeEngine()) as scheduler:
         assert (await scheduler.submit(final(ms=1280))).text == "utterance of 1280 ms"
-        assert scheduler.waiting_audio_seconds == 0
+        assert scheduler.backlog.audio_seconds == 0
 
 
 async def test_finals_go_before_interims_that_waited_longer() -> None:
@@ -195,7 +195,7 @@ async def test_cancel_waiting_and_running() -> None:
         assert not scheduler.cancel("unknown")
         assert runs.cancelled()
         assert waits.cancelled()
-        assert scheduler.waiting_audio_seconds == 0
+        assert scheduler.backlog.audio_seconds == 0
         await engine.let_go()
         await scheduler.submit(final("next"))
         assert [request.stream_key for request in engine.begun] == ["a", "next"]
@@ -210,7 +210,7 @@ async def test_a_caller_who_cancels_the_future_cancels_the_request() -> None:
         waits.cancel()
         await asyncio.wait([waits])
         await asyncio.sleep(0)  # the turn of the loop in which futures call back
-        assert scheduler.waiting_audio_seconds == 1
+        assert scheduler.backlog.audio_seconds == 1
         await engine.let_go()
         await last
         assert [request.stream_key for request in engine.begun] == ["a", "c"]
@@ -273,7 +273,7 @@ async def test_finals_beyond_the_limit_wait_on_disk(tmp_path: Path) -> None:
         waiting = [final(stream, ms=1000) for stream in "bcdefgh"]
         futures = [scheduler.submit(each) for each in waiting]
         assert spool.kept_bytes == 4 * CHUNK_BYTES
-        assert (scheduler.memory_bytes, scheduler.waiting_audio_seconds) == (3 * CHUNK_BYTES, 7)
+        assert (scheduler.backlog.memory_bytes, scheduler.backlog.audio_seconds) == (3 * CHUNK_BYTES, 7)
         await engine.let_go()
         await asyncio.gather(busy, *futures)
         assert [heard[each.request_id] == each.audio for each in waiting] == [True] * 7
@@ -301,10 +301,10 @@ async def test_a_disk_that_cannot_be_written_keeps_audio_in_memory(tmp_path: Pat
         busy = scheduler.submit(final())
         await engine.wait_begun(1)
         futures = [scheduler.submit(final(stream)) for stream in "bcd"]
-        assert scheduler.memory_bytes == 2 * CHUNK_BYTES
+        assert scheduler.backlog.memory_bytes == 2 * CHUNK_BYTES
         with pytest.raises(FileNotFoundError):
             await spool.read(Slip((), 0))  # comes after what was to be written
-        assert (scheduler.memory_bytes, spool.kept_bytes) == (3 * CHUNK_BYTES, 0)
+        assert (scheduler.backlog.memory_bytes, spool.kept_bytes) == (3 * CHUNK_BYTES, 0)
         await engine.let_go()
         await asyncio.gather(busy, *futures)
 
@@ -332,7 +332,7 @@ async def test_too_much_audio_is_refused_after_interims_gave_way() -> None:
         kept, shed = scheduler.submit(final("b")), scheduler.submit(interim("c", ms=2000))
         third = scheduler.submit(final("d", ms=2000))
         assert shed.cancelled()
-        assert scheduler.waiting_audio_seconds == 3
+        assert scheduler.backlog.audio_seconds == 3
         refused = scheduler.submit(final("e", ms=1))
         assert refused.done()
         assert await code_of(refused) is ModelErrorCode.OVERLOADED
@@ -792,7 +792,7 @@ class Trial:
 
     def _begins(self, request: DecodeRequest, *, shared: bool) -> None:
         assert request.audio == self.requests[request.request_id].audio, "however it waited"
-        waiting_finals = [job for job in self.scheduler._backlog if job.request.kind is DecodeKind.FINAL]
+        waiting_finals = [job for job in self.scheduler.backlog if job.request.kind is DecodeKind.FINAL]
         if shared and request.kind is DecodeKind.INTERIM and waiting_finals:
             self.overtaken.append(request.request_id)
 
@@ -831,10 +831,10 @@ class Trial:
             self._check()
 
     def _check(self) -> None:
-        jobs = list(self.scheduler._backlog)
-        assert self.scheduler.waiting_audio_seconds * 1000 == sum(job.entry.audio_ms for job in jobs)
+        jobs = list(self.scheduler.backlog)
+        assert self.scheduler.backlog.audio_seconds * 1000 == sum(job.entry.audio_ms for job in jobs)
         in_memory = [job.entry for job in jobs if job.slip is None]
-        assert self.scheduler.memory_bytes == sum(entry.size for entry in in_memory)
+        assert self.scheduler.backlog.memory_bytes == sum(entry.size for entry in in_memory)
         new = [entry for entry in in_memory if not entry.lost]
         assert sum(entry.audio_ms for entry in new) <= self.LIMIT_MS
         finals = [entry for entry in new if entry.request.kind is DecodeKind.FINAL]
@@ -851,13 +851,13 @@ class Trial:
             job.request.stream_key for job in self.scheduler._running.values() if job.request.kind is DecodeKind.INTERIM
         ]
         assert len(shown) == len(set(shown)), "one interim in flight"
-        known = {*(job.request.request_id for job in self.scheduler._backlog), *self.scheduler._running}
+        known = {*(job.request.request_id for job in self.scheduler.backlog), *self.scheduler._running}
         assert {key for key, future in self.futures.items() if not future.done()} <= known
 
     def check_end(self, *, closed: bool) -> None:
         assert not self.overtaken
-        assert not list(self.scheduler._backlog)
-        assert (self.scheduler.memory_bytes, self.spool.kept_bytes) == (0, 0)
+        assert not list(self.scheduler.backlog)
+        assert (self.scheduler.backlog.memory_bytes, self.spool.kept_bytes) == (0, 0)
         assert not self.scheduler._running
         for request_id, future in self.futures.items():
             request = self.requests[request_id]

@@ -138,7 +138,7 @@ class Speaker:
         heard = future.done() and not future.cancelled() and not future.exception()
         if not heard and not self._scheduler.promote(trial.request_id):
             future = self._scheduler.supersede(self._request(f"{name} final", DecodeKind.FINAL, spoken_ms))
-        self.most_bytes = max(self.most_bytes, self._scheduler.memory_bytes)
+        self.most_bytes = max(self.most_bytes, self._scheduler.backlog.memory_bytes)
         self.said += 1
         began = self._loop.time()
         self._waiting.add(future)
@@ -153,7 +153,7 @@ class Speaker:
 
     def _submit(self, request: DecodeRequest) -> asyncio.Future[Hypothesis]:
         future = self._scheduler.submit(request)
-        self.most_bytes = max(self.most_bytes, self._scheduler.memory_bytes)
+        self.most_bytes = max(self.most_bytes, self._scheduler.backlog.memory_bytes)
         return future
 
     def _request(self, request_id: str, kind: DecodeKind, audio_ms: int, *, first: bool = False) -> DecodeRequest:
@@ -181,7 +181,7 @@ def play(
             async with asyncio.TaskGroup() as speaking:
                 for speaker in speakers:
                     speaking.create_task(speaker.speak(seconds))
-            assert (scheduler.memory_bytes, sum(scheduler.waiting.values())) == (0, 0)
+            assert (scheduler.backlog.memory_bytes, sum(scheduler.waiting.values())) == (0, 0)
             scheduler.close()
         return speakers
 

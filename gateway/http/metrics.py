@@ -1,0 +1,25 @@
+"""`/metrics`, for whoever asks: it tells of no call what it said, nor whose it was (docs/metrics.md)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aiohttp import hdrs, web
+
+if TYPE_CHECKING:
+    from gateway.metrics import Metrics
+
+
+class MetricsPage:
+    """The handler."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    def routes(self) -> list[web.RouteDef]:
+        """List what is served; what takes GET takes HEAD."""
+        return [web.get("/metrics", self._show)]
+
+    async def _show(self, request: web.Request) -> web.Response:
+        body, content_type = self._metrics.page(",".join(request.headers.getall(hdrs.ACCEPT, ())))
+        return web.Response(body=body, headers={hdrs.CONTENT_TYPE: content_type})

@@ -1,0 +1,140 @@
+"""What Prometheus reads (docs/metrics.md). Everything is looked up when it asks: nothing is counted for its sake."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from prometheus_client.metrics_core import Metric
+
+    from adapters.stream import RefusalReason
+    from asr.pressure import Level
+    from asr.types import DecodeKind
+
+
+class Live(Protocol):
+    """What is in progress."""
+
+    @property
+    def calls(self) -> int:
+        """Calls that have not been published to their end."""
+        ...
+
+    @property
+    def streams(self) -> int:
+        """Streams that have not ended."""
+        ...
+
+    @property
+    def admitting(self) -> bool:
+        """Whether a new call would be let in."""
+        ...
+
+
+class Entrance(Protocol):
+    """Who comes in."""
+
+    @property
+    def capacity(self) -> int | None:
+        """So many calls at a time, as far as is known."""
+        ...
+
+    @property
+    def refused(self) -> Mapping[RefusalReason, int]:
+        """How often each reason was given; all of them are there."""
+        ...
+
+
+class Backlog(Protocol):
+    """Where audio lies that waits."""
+
+    @property
+    def places(self) -> Mapping[str, float]:
+        """Seconds of it by place; all places are there."""
+        ...
+
+
+class Queue(Protocol):
+    """What waits for the models."""
+
+    @property
+    def waiting(self) -> Mapping[DecodeKind, int]:
+        """Requests by kind; all of them are there."""
+        ...
+
+    @property
+    def backlog(self) -> Backlog:
+        """The same, and where its audio lies."""
+        ...
+
+    @property
+    def level(self) -> Level:
+        """How hard pressed the models are."""
+        ...
+
+    def predicted_wait(self, now: float) -> float:
+        """Tell for how many seconds a final that came now would wait."""
+        ...
+
+
+class Metrics:
+    """Makes a page of them, in Prometheus' text format or in OpenMetrics."""
+
+    def __init__(self, live: Live, entrance: Entrance, queue: Queue, clock: Callable[[], float]) -> None:
+        self._live = live
+        self._entrance = entrance
+        self._queue = queue
+        self._clock = clock
+        self._registry = CollectorRegistry()
+        self._registry.register(self)
+
+    def page(self, accept: str) -> tuple[bytes, str]:
+        """Write the page in what a header Accept asks for; give it with its content type."""
+        encode, content_type = choose_encoder(accept)
+        return encode(self._registry), content_type
+
+    def collect(self) -> Iterator[Metric]:
+        """Give all metrics as they are now, as prometheus_client wants them."""
+        yield from self._of_calls()
+        yield from self._of_queue()
+
+    def _of_calls(self) -> Iterator[Metric]:
+        live, entrance = self._live, self._entrance
+        yield GaugeMetricFamily("stt_active_connections", "Streams that have not ended.", live.streams)
+        yield GaugeMetricFamily("linescribe_calls", "Calls in progress.", live.calls)
+        yield GaugeMetricFamily("linescribe_admitting", "1 when a new call would be let in, else 0.", live.admitting)
+        refused = CounterMetricFamily(
+            "linescribe_refused", "Streams and announcements that were turned away.", labels=["reason"]
+        )
+        for reason, count in entrance.refused.items():
+            refused.add_metric([reason], count)
+        yield refused
+        if entrance.capacity is not None:
+            yield GaugeMetricFamily(
+                "linescribe_capacity_calls", "Estimate of how many calls the machine bears.", entrance.capacity
+            )
+
+    def _of_queue(self) -> Iterator[Metric]:
+        queue = self._queue
+        depth = GaugeMetricFamily("stt_queue_depth", "Requests that wait for the models.", labels=["queue_type"])
+        for kind, count in queue.waiting.items():
+            depth.add_metric([kind], count)
+        yield depth
+        yield GaugeMetricFamily(
+            "stt_backpressure_level", "0: normal, 1: interims come less often, 2: none come.", queue.level
+        )
+        yield GaugeMetricFamily(
+            "linescribe_final_wait_seconds",
+            "How long a final that came now would wait for its turn.",
+            queue.predicted_wait(self._clock()),
+        )
+        audio = GaugeMetricFamily("linescribe_waiting_audio_seconds", "Audio that waits for them.", labels=["place"])
+        for place, seconds in queue.backlog.places.items():
+            audio.add_metric([place], seconds)
+        yield audio
