@@ -10,6 +10,7 @@ import contextlib
 import importlib
 import logging
 import os
+import sys
 import threading
 import traceback
 from itertools import count
@@ -38,6 +39,10 @@ THREADING = {"OPENBLAS_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
 """What the libraries are told when they are loaded, unless the operator has told them otherwise. Numpy's own threads
 would spend more on waiting for one another than the features of an utterance cost. Those of the decoder wait by
 spinning, and when something else wants the cores, for the very thread that they keep from running: for seconds."""
+
+GIVE_WAY = 5
+"""So much nicer are the threads of the interim model, where it has its own: while cores are wanted by both, finals
+have three quarters."""
 
 NO_MEMORY = 12
 """The exit status of a process that had no memory for a single utterance (errno's ENOMEM)."""
@@ -198,6 +203,8 @@ def _load(plan: Plan, inboxes: Sequence[_Inbox], post: _Post) -> None:
         loader = getattr(importlib.import_module(module), name)
         for lane, weights in enumerate(plan.weights):
             post.send(Loading(weights.name))
+            if lane:  # the interim model's; the decoder's threads and the lane's have the priority of who made them
+                _give_way()
             model: Model = loader(weights, plan.settings)
             _warm_up(model, weights, plan.settings)
             _start(_serve, lane, model, inboxes[lane], post)
@@ -206,6 +213,13 @@ def _load(plan: Plan, inboxes: Sequence[_Inbox], post: _Post) -> None:
         post.send(LoadFailed(str(error)))
     except Exception as error:  # noqa: BLE001  whatever keeps a model from loading is for the parent to tell
         post.send(LoadFailed(_describe(error)))
+
+
+def _give_way() -> None:
+    """Let this thread, and those that it makes, have the cores when others do not want them."""
+    if sys.platform == "linux":  # elsewhere it would be the whole process
+        thread = threading.get_native_id()
+        os.setpriority(os.PRIO_PROCESS, thread, os.getpriority(os.PRIO_PROCESS, thread) + GIVE_WAY)
 
 
 def _warm_up(model: Model, weights: Weights, settings: Models) -> None:

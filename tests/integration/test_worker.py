@@ -34,6 +34,7 @@ from asr.types import (
 from asr.weights import Weights
 from asr.worker import ModelProcess
 from asr.worker_batch import LoadedModel
+from asr.worker_process import GIVE_WAY
 from config.settings import Models
 from tests.fakes import STAND_IN
 
@@ -207,6 +208,15 @@ async def test_two_models_decode_at_the_same_time() -> None:
         assert {text.result().split(",")[0] for text in texts} == {"load 1", "load 2"}
     finally:
         await engine.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere threads have no priority of their own")
+@pytest.mark.parametrize("interim", ["one", "two"])
+async def test_interims_leave_the_cores_to_finals_that_want_them(interim: str) -> None:
+    async with started(interim, "one") as engine:
+        told = [await text_of(engine, asks("niceness", kind=kind)) for kind in (DecodeKind.FINAL, DecodeKind.INTERIM)]
+    ours = os.getpriority(os.PRIO_PROCESS, 0)
+    assert told == [str(ours), str(ours + (GIVE_WAY if interim == "two" else 0))]
 
 
 async def test_a_lane_takes_one_batch_after_the_other(gate: Path) -> None:
