@@ -48,6 +48,10 @@ MANY = 4
 HURRIED = 0.75
 """Of the rate above: a phrase that stands there twice in less time than it takes to say it twice is a loop."""
 
+BRIEF_SECONDS = 1.5
+"""So short an utterance, pre-roll and tail included, is mostly one word, and a decoder that says it twice is wrong more
+often than not: of "eight" it makes "8 8". Who did say it twice is mostly believed at the second look."""
+
 
 class Doubt(StrEnum):
     """What is wrong with an attempt."""
@@ -92,6 +96,8 @@ def loop(attempt: Attempt, audio_seconds: float, language: str) -> Doubt | None:
         return Doubt.RATE
     if _repeated(attempt.tokens, MANY) or (count > HURRIED * most and _repeated(attempt.tokens, 2)):
         return Doubt.LOOP
+    if audio_seconds < BRIEF_SECONDS and _is_doubled(attempt.tokens):
+        return Doubt.LOOP
     return None
 
 
@@ -125,6 +131,11 @@ def _rate(language: str) -> float:
     if language in WIDELY_SPOKEN:
         return TOKENS_PER_SECOND
     return TOKENS_PER_SECOND_LATIN if language in LATIN else TOKENS_PER_SECOND_ELSEWHERE
+
+
+def _is_doubled(tokens: Sequence[int]) -> bool:
+    half = len(tokens) // 2
+    return half > 0 and tuple(tokens) == tuple(tokens[:half]) * 2
 
 
 def _repeated(tokens: Sequence[int], times: int) -> int:

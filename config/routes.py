@@ -8,7 +8,7 @@ import msgspec
 
 from config.checks import check_language
 from config.profiles import Task  # noqa: TC001  msgspec resolves the annotations below
-from config.types import Count, Group, Name, Role
+from config.types import Count, Endpointing, Group, Name, Role
 
 DEFAULT_ROUTE = "default"
 """The name of what applies where no route fits."""
@@ -41,6 +41,7 @@ class Route(Group, frozen=True, kw_only=True):
     task: Task | None = None
     profile: Name | None = None
     condition_on_previous_text: bool | None = None
+    endpointing: Endpointing | None = None
     hotwords: Hint | None = None
     initial_prompt: Hint | None = None
     labels: dict[Role, str] = msgspec.field(default_factory=dict)

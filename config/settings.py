@@ -25,7 +25,7 @@ from config.listeners import AudioSocketListener, Http
 from config.profiles import PROFILES, REALTIME, Profile, Task
 from config.routes import DEFAULT_ROUTE, Route
 from config.secret import Secret  # noqa: TC001
-from config.types import Count, DeviceIndex, Group, Name, NotNegative, Positive
+from config.types import Count, DeviceIndex, Endpointing, Group, Name, NotNegative, Positive
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,8 +62,9 @@ Hangover = Annotated[int, msgspec.Meta(ge=100, le=5000)]
 
 
 class Speech(Group, frozen=True, kw_only=True):
-    """Where utterances begin and end."""
+    """Where utterances begin and end, and whether a stream ends with its first."""
 
+    endpointing: Endpointing = "continue"
     vad_aggressiveness: Annotated[int, msgspec.Meta(ge=0, le=3)] = 2
     pre_roll_ms: Annotated[int, msgspec.Meta(ge=0, le=2000)] = 300
     minimum_speech_ms: Annotated[int, msgspec.Meta(ge=20, le=1000)] = 100

@@ -13,6 +13,8 @@ from gateway.tracks import CallTrack, Glimpse
 from gateway.transcript import Spoken
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from asr.types import DecodeOptions, Hypothesis
     from gateway.record import CallRecord, Means
     from gateway.routes import CallSettings
@@ -55,12 +57,17 @@ _Decoding = tuple[Spoken, "asyncio.Future[Hypothesis]"]
 
 
 class Publisher:
-    """The queue between a call's descent and its record, and who works it off."""
+    """The queue between a call's descent and its record, and who works it off.
 
-    def __init__(self, call_id: str, record: CallRecord, means: Means) -> None:
+    `answered` is told of an utterance that is to end its stream, when its final is committed; it may neither wait nor
+    raise.
+    """
+
+    def __init__(self, call_id: str, record: CallRecord, means: Means, answered: Callable[[Spoken], None]) -> None:
         self._call_id = call_id
         self._record = record
         self._means = means
+        self._answered = answered
         self._found: asyncio.Queue[Found] = asyncio.Queue()  # bounded by put
         self._decoding: asyncio.Queue[_Decoding | None] = asyncio.Queue(FOUND_LIMIT)
         self._unpublished: dict[str, Spoken] = {}
@@ -166,4 +173,11 @@ class Publisher:
             await self._record.failed(spoken, error)
         else:
             self._previous = heard.text if (heard.confidence or 0) >= SURE else None
-            await self._record.final(spoken, heard)
+            published = await self._record.final(spoken, heard)
+            if published and _is_answer(spoken):
+                self._answered(spoken)
+
+
+def _is_answer(spoken: Spoken) -> bool:
+    """Tell whether a stream that waits for one answer has it with this: not with half of one that was cut."""
+    return spoken.settings.speech.endpointing == "auto_end" and spoken.utterance.end_of_turn

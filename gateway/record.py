@@ -179,13 +179,13 @@ class CallRecord:
         self._published.append(spoken.utterance_id)
         self._means.interims.close(spoken.utterance_id)
 
-    async def final(self, spoken: Spoken, heard: Hypothesis) -> None:
-        """Publish `transcript.final`, or count an utterance in which the model heard no words."""
+    async def final(self, spoken: Spoken, heard: Hypothesis) -> bool:
+        """Publish `transcript.final`; where the model heard no words, count the utterance and tell False."""
         self._close(spoken)
         if not heard.text:
             self._suppressed["empty"] = self._suppressed.get("empty", 0) + 1
             self._log.info("utterance without words", utterance_id=spoken.utterance_id)
-            return
+            return False
         now = self._means.clock()
         await self._publish(lambda place: transcript.final(spoken, heard, place, self._clock, now), spoken.source)
         words = {"text": heard.text} if self._means.settings.log.transcripts else {}
@@ -197,6 +197,7 @@ class CallRecord:
             latency_ms=transcript.latency_ms(spoken, now),
             **words,
         )
+        return True
 
     async def failed(self, spoken: Spoken, error: ModelError) -> None:
         """Publish `transcript.failed`."""

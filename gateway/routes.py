@@ -13,7 +13,7 @@ from asr.types import DecodeOptions
 from config.profiles import Profile, Task  # noqa: TC001
 from config.routes import DEFAULT_ROUTE, Hint
 from config.settings import Speech, Transcripts  # noqa: TC001
-from config.types import Name  # noqa: TC001
+from config.types import Endpointing, Name  # noqa: TC001
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -42,6 +42,7 @@ class CallOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     task: Task | None = None
     profile: Name | None = None
     condition_on_previous_text: bool | None = None
+    endpointing: Endpointing | None = None
     hotwords: Hint | None = None
     initial_prompt: Hint | None = None
     words: bool | None = None
@@ -92,6 +93,9 @@ class CallSettings(msgspec.Struct, frozen=True, kw_only=True):
             language=_first(language, self.language),
             profile=_first(options.profile, self.profile),
             condition_on_previous_text=_first(options.condition_on_previous_text, self.condition_on_previous_text),
+            speech=msgspec.structs.replace(
+                self.speech, endpointing=_first(options.endpointing, self.speech.endpointing)
+            ),
             transcripts=transcripts,
             endpoints=_first(endpoints, self.endpoints),
             labels={} if labelled else self.labels,
@@ -162,6 +166,7 @@ def _applied(route: Route, base: CallSettings) -> CallSettings:
         task=route.task,
         profile=route.profile,
         condition_on_previous_text=route.condition_on_previous_text,
+        endpointing=route.endpointing,
         hotwords=route.hotwords,
         initial_prompt=route.initial_prompt,
         words=route.words,

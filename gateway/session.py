@@ -60,7 +60,7 @@ class CallSession:
             call_id, source, endpoints=settings.endpoints, clock=self._clock, means=means, log=self._log
         )
         self._log.info("call started", kind=source.kind, route=settings.route)
-        self._publisher = Publisher(call_id, self._record, means)
+        self._publisher = Publisher(call_id, self._record, means, self._answered)
         self._quiet_since = arrived_at
         """When the last stream ended."""
         self._reason = StreamEnd.HANGUP
@@ -201,8 +201,18 @@ class CallSession:
             self._reason, self._error = ended.reason, ended.error
         self._closed = True
         for stream in tuple(self.streams):
-            stream.end(ended, self._means.clock())
-            stream.close()
+            self._end_stream(stream, ended)
+
+    def _end_stream(self, stream: CallStream, ended: StreamEnded) -> None:
+        stream.end(ended, self._means.clock())
+        stream.close()
+
+    def _answered(self, spoken: Spoken) -> None:
+        """End the stream that has brought the answer it was there for, unless it has ended by itself."""
+        for stream in tuple(self.streams):
+            if stream.carries(spoken.track.id):
+                self._log.info("stream ended after an answer", track=spoken.track.id)
+                self._end_stream(stream, StreamEnded(StreamEnd.STOPPED))
 
     def _be_over(self) -> None:
         self._closed = True

@@ -59,6 +59,10 @@ class CallStream:
         self._resuming: Resuming | None = None
         self._log = log.bind(call_id=call.call_id, listener=source.listener, external_call_id=source.call_id)
 
+    def carries(self, track_id: str) -> bool:
+        """Tell whether a track, by its name in the call, is this stream's."""
+        return any(track.track.id == track_id for track in self.tracks.values())
+
     def handle(self, event: StreamEvent, arrived_at: float) -> None:
         """Take the next event; after the stream's end, of whichever side, nothing counts."""
         if self.ended:

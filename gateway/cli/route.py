@@ -108,6 +108,7 @@ def _summary(chosen: CallSettings) -> str:
         "task": chosen.decode.task,
         "profile": chosen.profile,
         "condition_on_previous_text": chosen.condition_on_previous_text,
+        "endpointing": chosen.speech.endpointing,
         "hotwords": chosen.decode.hotwords,
         "initial_prompt": chosen.decode.initial_prompt,
         "labels": chosen.labels,

@@ -20,7 +20,7 @@ from asr.weights import WeightsError
 from gateway import log
 from gateway.cli import transcribe_options as options
 from gateway.cli.check_config import BAD_SETTINGS, settings_or_exit
-from gateway.cli.transcribe_output import SUFFIXES, PrintError, TranscriptOutput, Wanted, exit_with, targets
+from gateway.cli.transcribe_output import SUFFIXES, PrintError, TranscriptOutput, Wanted, choose, exit_with
 from gateway.cli.transcribe_progress import Preparing, Watcher
 from gateway.file_transcript import clock_text
 from gateway.models import start_models
@@ -171,13 +171,7 @@ def _job(
             hotwords=hotwords,
             initial_prompt=prompt,
         ),
-        wanted=Wanted(
-            form=form,
-            timestamps=directory is None and sys.stdout.isatty() if timestamps is None else timestamps,
-            headings=len(files) > 1,
-            targets=targets(files, directory, SUFFIXES[form], force=force) if directory else {},
-            force=force,
-        ),
+        wanted=choose(files, directory, form=form, force=force, timestamps=timestamps),
     )
 
 

@@ -136,6 +136,19 @@ def _echo(text: str) -> None:
         raise PrintError(f"standard output cannot be written: {error.strerror}") from error
 
 
+def choose(
+    files: Sequence[Path], directory: Path | None, *, form: Format, force: bool, timestamps: bool | None
+) -> Wanted:
+    """Choose how the transcripts are written and where; exit where a file would be lost."""
+    return Wanted(
+        form=form,
+        timestamps=directory is None and sys.stdout.isatty() if timestamps is None else timestamps,
+        headings=len(files) > 1,
+        targets=targets(files, directory, SUFFIXES[form], force=force) if directory else {},
+        force=force,
+    )
+
+
 def targets(files: Sequence[Path], directory: Path, suffix: str, *, force: bool) -> dict[Path, Path]:
     """Choose the file to write for each that is read; exit where one would be lost."""
     chosen: dict[Path, Path] = {}

@@ -65,14 +65,17 @@ async def test_a_dialplan_registers_by_a_form(home: House) -> None:
         "external_call_id": "17.3",
         "label": "",
         "options.words": "true",
+        "options.endpointing": "auto_end",
         "parameters.calling": "+49 30 123",
         "parameters.queue": "support",
         "expires_in_seconds": "60",
     }
     assert (await home.ask("POST", "/v1/calls", data=form))[0] == 201
-    await (await home.call(listener="strict", call_uuid=uuid.UUID(UUIDS[0]))).hang_up()
+    line = await home.call(SPEECH + PAUSE, listener="strict", call_uuid=uuid.UUID(UUIDS[0]))
+    assert (await line.rest()).endswith(b"\x00\x00\x00")
+    await line.hang_up()
     (ended,) = await home.inbox.wait("call.ended")
-    assert ended["parameters"] == {"calling": "+49 30 123", "queue": "support"}
+    assert (ended["parameters"], ended["reason"]) == ({"calling": "+49 30 123", "queue": "support"}, "stopped")
 
 
 async def test_the_same_again_changes_nothing_and_something_else_is_a_conflict(home: House) -> None:
@@ -235,6 +238,7 @@ async def test_a_model_of_english_only_is_asked_for_nothing_else(tmp_path: Path)
         (b'{"stream_id": "%s", "webhook": "https://evil.example/"}', "expected one of test"),
         (b'{"stream_id": "%s", "parameters": {"a": 1}}', "`str`"),
         (b'{"stream_id": "%s", "options": {"beam": 5}}', "options.beam: unknown key"),
+        (b'{"stream_id": "%s", "options": {"endpointing": "stop"}}', "options.endpointing"),
         (b'{"stream_id": "%s", "expires_in_seconds": 1e9}', "86400"),
         (b'{"stream_id": "%s", "label": ""}', "length >= 1"),
         (b'{"stream_id": "%s", "webhook": ["test", "test"]}', "'test' stands there twice"),

@@ -78,6 +78,22 @@ async def test_a_connection_that_never_sends_audio_is_a_call_without_words(home:
     assert (ended["utterances"], ended["audio_ms"]) == (0, {"inbound": 0})
 
 
+async def test_an_answer_ends_the_stream_so_that_the_dialplan_goes_on(tmp_path: Path) -> None:
+    engine = FakeEngine(text=lambda request: "" if request.origin_sample < 16_000 else "Yes.")
+    async with house(tmp_path, engine=engine, SPEECH__ENDPOINTING="auto_end") as home:
+        line = await home.call(SPEECH + PAUSE)
+        await engine.wait_begun(1)
+        await line.say(SPEECH + PAUSE)
+        assert (await line.rest()).endswith(b"\x00\x00\x00")
+        await line.say(SPEECH)  # Asterisk sends on until it has read that; nobody hears it
+        await line.hang_up()
+        (ended,) = await home.inbox.wait("call.ended")
+    assert home.inbox.types(line.name) == ["call.started", "track.started", "transcript.final", "call.ended"]
+    assert [final["text"] for final in home.inbox.of("transcript.final")] == ["Yes."]
+    assert (ended["reason"], ended["suppressed"], ended["utterances"]) == ("stopped", {"empty": 1}, 2)
+    assert ended["audio_ms"]["inbound"] <= 2 * len(SPEECH + PAUSE) / 16
+
+
 async def test_digits_are_events(home: House) -> None:
     line = await home.call()
     for digit in b"15#":

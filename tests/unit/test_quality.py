@@ -35,6 +35,11 @@ def attempt(
         ((1, 2, 3, 4, 5) * 2, True, 1.2, "en", Doubt.LOOP),
         ((1, 2) * 3, True, 10.0, "en", None),
         ((1,) * 5, True, 10.0, "en", None),  # no, no, no, no, no
+        ((8,) * 2, True, 1.2, "en", Doubt.LOOP),  # of "eight" a short window makes "8 8"
+        ((1, 2) * 2, True, 1.4, "en", Doubt.LOOP),
+        ((8,) * 2, True, 1.6, "en", None),
+        ((8, 9), True, 1.2, "en", None),
+        ((8,), True, 1.2, "en", None),
         ((*(1, 2) * 4, 3), True, 10.0, "en", None),  # it has found its way out
     ],
 )

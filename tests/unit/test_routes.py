@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from config.load import load
 from config.profiles import PROFILES
 from config.routes import DEFAULT_ROUTE, Match, Route
-from config.settings import Settings
+from config.settings import Settings, Speech
 from gateway.routes import CallOptions, Facts, Routes
 
 FACTS = Facts(
@@ -113,6 +113,18 @@ def test_what_was_registered_goes_before_the_route() -> None:
     )
     assert refined.condition_on_previous_text
     assert chosen.refined(language=None, options=CallOptions(), endpoints=None) == chosen
+
+
+def test_whether_a_stream_ends_with_an_answer_is_said_by_settings_route_and_registration() -> None:
+    speech = Speech(endpointing="auto_end", hangover_ms=650)
+    table = Routes(
+        Settings(speech=speech, routes=(Route(name="it", match=Match(listener="c*"), endpointing="continue"),))
+    )
+    chosen = table.choose(FACTS)
+    assert chosen.speech == Speech(hangover_ms=650)
+    assert table.choose(Facts(adapter="x", listener="x")).speech == speech
+    asked = CallOptions(endpointing="auto_end")
+    assert chosen.refined(language=None, options=asked, endpoints=None).speech == speech
 
 
 def test_the_explanation_tells_of_every_condition() -> None:

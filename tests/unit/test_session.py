@@ -30,7 +30,7 @@ from asr.policy import Limits
 from asr.scheduler import Scheduler
 from asr.spool import CHUNK_BYTES, Slip, Spool
 from asr.types import ModelErrorCode
-from config.settings import Calls, Models, Settings
+from config.settings import Calls, Models, Settings, Speech
 from gateway.publishing import FOUND_LIMIT
 from gateway.record import Means, NoInterims
 from gateway.routes import Facts, Routes
@@ -86,6 +86,7 @@ class World:
         interims: Interims = NoInterims(),  # noqa: B008  has no state
         limits: Limits | None = None,
         spool: Spool | None = None,
+        speech: Speech = Speech(),  # noqa: B008  frozen
     ) -> None:
         self.now = 50.0
         self.engine = engine or FakeEngine()
@@ -95,7 +96,7 @@ class World:
         self.closed = False
         self.broken = False
         self.scheduler = Scheduler(self.engine, clock=lambda: self.now, limits=limits, spool=spool)
-        settings = Settings(calls=calls, models=models)
+        settings = Settings(calls=calls, models=models, speech=speech)
         means = Means(
             settings=settings,
             decoder=self.scheduler,

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from asr.speech import TAIL_BLOCKS, SpeechTrack, Utterance
 from asr.vad import BLOCK_MS, BLOCK_SAMPLES
 from config.settings import Speech
-from tests.sound import SILENT_BLOCK, speech_blocks
+from tests.sound import SHORT_ANSWERS, SILENT_BLOCK, blocks, prompt, short_answer, speech_blocks
 
 SPEAKING = speech_blocks("conf-onlyperson")
 """Three seconds of speech, in blocks; the first and the last are quiet."""
@@ -185,6 +185,33 @@ def test_short_answers_survive(word_ms: int) -> None:
     word = SPEAKING[20 : 20 + word_ms // BLOCK_MS]
     (utterance,) = run(silence(1_000) + word + silence(1_500))
     assert len(utterance.audio) >= word_ms * 32
+
+
+def burst(at_ms: int, burst_ms: int, phase_ms: int) -> bytes:
+    """Cut so much voice out of a sentence, softly, and lay it into silence, so far off the grid of 20 ms."""
+    voice = np.frombuffer(prompt("conf-onlyperson"), "<i2")[at_ms * 8 : (at_ms + burst_ms) * 8].astype(float)
+    voice[:40] *= np.linspace(0, 1, 40)
+    voice[-40:] *= np.linspace(1, 0, 40)
+    return np.pad(np.rint(voice).astype("<i2"), ((1_000 + phase_ms) * 8, 8_000)).tobytes()
+
+
+@pytest.mark.parametrize("phase_ms", [0, 5, 10, 15])
+@pytest.mark.parametrize("burst_ms", [100, 120, 160, 200])
+def test_a_syllable_survives_whatever_it_is_and_wherever_it_falls_on_the_grid(burst_ms: int, phase_ms: int) -> None:
+    for at_ms in range(100, 2_100, 100):
+        (utterance,) = run(blocks(burst(at_ms, burst_ms, phase_ms)))
+        begin, end = (1_000 + phase_ms) * 16, (1_000 + phase_ms + burst_ms) * 16
+        assert utterance.origin_sample <= begin - 200 * 16
+        assert utterance.origin_sample + len(utterance.audio) // 2 >= end
+        assert utterance.end_of_turn
+
+
+@pytest.mark.parametrize("name", SHORT_ANSWERS)
+@pytest.mark.parametrize("gain", [1.0, 0.1])
+def test_an_answer_of_one_word_is_one_utterance_loud_or_faint(name: str, gain: float) -> None:
+    word = (np.frombuffer(short_answer(name), "<i2") * gain).astype("<i2")
+    (utterance,) = run(blocks(np.pad(word, 8_000).tobytes()))
+    assert utterance.end_sample - utterance.start_sample >= 100 * 16
 
 
 def test_a_click_is_no_utterance() -> None:
