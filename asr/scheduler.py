@@ -69,7 +69,7 @@ class Scheduler:
         """How hard pressed it is."""
         now = self._clock()
         measures = Measures(
-            wait_seconds=self.predicted_wait(now),
+            wait_seconds=self._wait(now),
             refresh_seconds=self._refresh(now),
             finals=self.backlog.count(DecodeKind.FINAL),
             interims=self.backlog.count(DecodeKind.INTERIM),
@@ -79,9 +79,12 @@ class Scheduler:
     def predicted_wait(self, now: float) -> float:
         """Tell how long a final that came now would wait for its turn, in seconds: no less than one waits already."""
         since = self.backlog.since(DecodeKind.FINAL)
+        return max(self._wait(now), 0.0 if since is None else now - since)
+
+    def _wait(self, now: float) -> float:
+        """Tell the same as far as it follows from what is ahead: one that is unlucky is no sign of pressure."""
         ahead = self.backlog.count(DecodeKind.FINAL)
-        predicted = self._crew.load.wait(now, ahead, lanes=self._crew.engine.lanes(ModelRole.FINAL))
-        return predicted if since is None else max(predicted, now - since)
+        return self._crew.load.wait(now, ahead, lanes=self._crew.engine.lanes(ModelRole.FINAL))
 
     def _refresh(self, now: float) -> float:
         """Tell for how long the track that waits longest for its next interim has been waiting."""
