@@ -40,9 +40,9 @@ THREADING = {"OPENBLAS_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
 would spend more on waiting for one another than the features of an utterance cost. Those of the decoder wait by
 spinning, and when something else wants the cores, for the very thread that they keep from running: for seconds."""
 
-GIVE_WAY = 5
-"""So much nicer are the threads of the interim model, where it has its own: while cores are wanted by both, finals
-have three quarters."""
+GIVE_WAY = 10
+"""So much nicer are the threads of the interim model, where it has its own: while both want a core, finals have nine
+tenths of it."""
 
 NO_MEMORY = 12
 """The exit status of a process that had no memory for a single utterance (errno's ENOMEM)."""

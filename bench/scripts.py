@@ -147,7 +147,7 @@ def _start_ms(seconds: float, rng: Random) -> int:
 
 
 def _frames_until(seconds: float, start_ms: int) -> int:
-    return round(seconds * FRAMES_PER_SECOND) - start_ms // FRAME_MS
+    return math.ceil((seconds * 1000 - start_ms) / FRAME_MS)
 
 
 def _new_uuid(rng: Random) -> str:
