@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 # At run time too: msgspec resolves the annotations below.
-from bench.prompts import FRAME_MS, FRAMES_PER_SECOND, Prompt, trimmed
+from bench.prompts import FRAME_MS, Prompt, trimmed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
