@@ -5,24 +5,29 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+import structlog
+
 from asr.load import Load
-from asr.types import ModelRole
+from asr.types import Hypothesis, ModelError, ModelErrorCode, ModelRole
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
-    from asr.load import Effort
-    from asr.types import Engine
+    from asr.tally import Effort
+    from asr.types import DecodeRequest, Engine, OnAnswer
 
     Work = Callable[["Crew", int], Awaitable[bool]]
     """Let a lane of a crew decode what is next; False when nothing waits for it."""
+
+log = structlog.get_logger()
 
 
 class Crew:
     """One task for each lane. A lane whose model is not there takes nothing: others may be."""
 
-    def __init__(self, engine: Engine, work: Work) -> None:
+    def __init__(self, engine: Engine, work: Work, clock: Callable[[], float]) -> None:
         self.engine = engine
+        self._clock = clock
         self.load = Load()
         self._work = work
         self._dismissed = False
@@ -39,17 +44,43 @@ class Crew:
         for number in self.engine.lanes(role):
             self._lanes[number].wake.set()
 
-    def share(self, number: int, waiting: int) -> int:
-        """Tell how much of what waits a lane may take: others that are free have their part, and so has what comes."""
+    def share(self, number: int, waiting: int, finals: int) -> int:
+        """Tell how much of what waits a lane may take: others that are free have their part, and so has what comes.
+
+        Of many finals it takes half, for together they cost less; `finals` are those of the waiting, on trial or not.
+        """
         roles = [role for role in ModelRole if number in self.engine.lanes(role)]
         others = {other for role in roles for other in self.engine.lanes(role)} - {number}
         free = 1 + sum(not self._lanes[other].busy for other in others)
         largest = self.engine.largest_batch(number)
-        return min(largest, self.load.batch(number) or largest, -(-waiting // free))
+        in_time = self.load.batch(number) or largest
+        return min(largest, max(in_time, -(-finals // 2)), -(-waiting // free))
 
     def effort(self, role: ModelRole) -> Effort:
         """Tell what the lanes have done for a role."""
-        return self.load.effort(role, lanes=self.engine.lanes(role))
+        return self.load.tally.effort(role, len(self.engine.lanes(role)))
+
+    async def decode(self, number: int, batch: Sequence[DecodeRequest], on_answer: OnAnswer) -> ModelError:
+        """Let a lane decode requests of one kind; give what is the answer to those that have none."""
+        answered = retries = 0
+
+        def take(place: int, answer: Hypothesis | ModelError) -> None:
+            nonlocal answered, retries
+            answered += 1
+            retries += answer.retries if isinstance(answer, Hypothesis) else 0
+            on_answer(place, answer)
+
+        failure = ModelError(ModelErrorCode.FAILED, "the engine gave no answer")
+        self.load.begin(number, self._clock(), len(batch), batch[0].kind)
+        try:
+            await self.engine.decode(number, batch, take)
+        except ModelError as error:
+            failure = error
+        except Exception as error:  # the engine's fault, ours: the batch has its answer, and the lane goes on
+            log.exception("decode.failed", lane=number)
+            failure = ModelError(ModelErrorCode.FAILED, f"the engine raised {type(error).__name__}")
+        self.load.end(number, self._clock(), answered, retries)
+        return failure
 
     def dismiss(self) -> None:
         """Take nothing more; what is being decoded comes to its end."""

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from asr.types import ModelRole
+from asr.tally import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from asr.types import DecodeKind
 
 WEIGHT = 0.2
 """Of the latest batch in what a request is thought to cost: the older, the less it counts."""
@@ -22,20 +24,10 @@ LEAST_BATCH = 2
 """So many are always worth decoding together."""
 
 
-class Effort(msgspec.Struct, frozen=True, kw_only=True):
-    """What lanes have done for a role, all in all; what was lost is not counted."""
-
-    lanes: int
-    requests: int
-    """That were answered."""
-    seconds: float
-    """That the lanes were at them, added up."""
-
-
 class _Batch(msgspec.Struct, frozen=True):
     begun_at: float
     requests: int
-    role: ModelRole
+    kind: DecodeKind
 
 
 class Load:
@@ -45,20 +37,20 @@ class Load:
         self._running: dict[int, _Batch] = {}
         self._costs: dict[int, float] = {}
         """Seconds a request, by lane."""
-        self._requests = dict.fromkeys(ModelRole, 0)
-        self._seconds = dict.fromkeys(ModelRole, 0.0)
+        self.tally = Tally()
+        """All of it."""
 
-    def begin(self, lane: int, now: float, requests: int, role: ModelRole) -> None:
-        """Note that a batch begins, of requests for one role."""
-        self._running[lane] = _Batch(now, requests, role)
+    def begin(self, lane: int, now: float, requests: int, kind: DecodeKind) -> None:
+        """Note that a batch begins, of requests of one kind."""
+        self._running[lane] = _Batch(now, requests, kind)
 
-    def end(self, lane: int, now: float, answered: int) -> None:
-        """Note that a lane's batch has come to its end, and how many of it were answered."""
+    def end(self, lane: int, now: float, answered: int, retries: int = 0) -> None:
+        """Note that a lane's batch has come to its end, how many of it were answered, and how many decoded again."""
         batch = self._running.pop(lane)
+        seconds = now - batch.begun_at
+        self.tally.add(batch.kind, batch.requests, answered=answered, retries=retries, seconds=seconds)
         if answered:
-            self._requests[batch.role] += answered
-            self._seconds[batch.role] += now - batch.begun_at
-            cost = (now - batch.begun_at) / answered
+            cost = seconds / answered
             self._costs[lane] = self._costs.get(lane, cost) * (1 - WEIGHT) + cost * WEIGHT
 
     def batch(self, lane: int) -> int | None:
@@ -74,10 +66,6 @@ class Load:
         cost = sum(costs) / len(costs)
         running = sum(max(0.0, self._rest(lane, now, cost)) for lane in lanes)
         return (running + ahead * cost) / len(lanes)
-
-    def effort(self, role: ModelRole, *, lanes: Sequence[int]) -> Effort:
-        """Tell what was done for a role by these lanes, which are all that serve it."""
-        return Effort(lanes=len(lanes), requests=self._requests[role], seconds=self._seconds[role])
 
     def _rest(self, lane: int, now: float, cost: float) -> float:
         """Tell what is left of a lane's batch. One that takes longer than it should is as good as done."""

@@ -17,12 +17,36 @@ SMALL_BYTES = 200_000_000
 with base, two take as long as one (docs/performance.md)."""
 
 
+MOST_WORKERS = 8
+"""More batches side by side would be small ones."""
+
+
 def default_threads(weights: Weights, processes: int) -> int:
-    """Choose a model's threads: one; for a large model its process's share of the cores, up to MOST_THREADS."""
-    if (weights.directory / "model.bin").stat().st_size < SMALL_BYTES:
-        return 1
+    """Choose a worker's threads: one; for a large model its process's share of the cores, up to MOST_THREADS."""
+    try:
+        if (weights.directory / "model.bin").stat().st_size < SMALL_BYTES:
+            return 1
+    except FileNotFoundError:
+        return 1  # whoever loads it says what is missing
+    return max(1, min(_cores() // processes, MOST_THREADS))
+
+
+def workers(weights: Weights, settings: Models, *, finals: bool) -> int:
+    """Choose how many batches of a model are decoded side by side.
+
+    As the settings say; else as many as the process's share of the cores has room for, so that a burst of finals has
+    all of them, and half as many where there are only interims. A GPU is best used by one.
+    """
+    if settings.workers or settings.device != "cpu":
+        return settings.workers or 1
+    threads = settings.threads or default_threads(weights, settings.processes)
+    room = max(1, min(_cores() // settings.processes // threads, MOST_WORKERS))
+    return room if finals else max(1, room // 2)
+
+
+def _cores() -> int:
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return max(1, min((usable or 1) // processes, MOST_THREADS))
+    return usable or 1
 
 
 def is_out_of_memory(error: Exception) -> bool:

@@ -18,15 +18,13 @@ if TYPE_CHECKING:
     from asr.worker_batch import LoadedModel
     from config.settings import Models
 
-LANES_EACH = 2
-"""What a process has at most: one for each role."""
-
 
 class ModelPool:
     """An Engine whose lanes are those of its processes, side by side."""
 
     def __init__(self, processes: Sequence[ModelProcess]) -> None:
         self._processes = processes
+        self._lanes = [(process, own) for process in processes for own in range(process.size)]
 
     @classmethod
     def of(cls, settings: Models, interim: Weights, final: Weights, **options: Any) -> ModelPool:
@@ -47,30 +45,28 @@ class ModelPool:
 
     def lanes(self, role: ModelRole) -> list[int]:
         """Tell which lanes serve a role."""
-        return [
-            number * LANES_EACH + lane for number, process in enumerate(self._processes) for lane in process.lanes(role)
-        ]
+        return [number for number, (process, own) in enumerate(self._lanes) if own in process.lanes(role)]
 
     def largest_batch(self, lane: int) -> int:
         """Tell how many requests a lane can decode together."""
-        process, own = self._find(lane)
+        process, own = self._lanes[lane]
         return process.largest_batch(own)
 
     def window(self, lane: int, audio_ms: int) -> float:
         """Tell in what window a lane looks at so much audio, in seconds."""
-        process, own = self._find(lane)
+        process, own = self._lanes[lane]
         return process.window(own, audio_ms)
 
     async def ready(self, lane: int) -> None:
         """Wait until a lane's models are loaded, or nothing more is to be waited for."""
-        process, own = self._find(lane)
+        process, own = self._lanes[lane]
         await process.ready(own)
 
     async def decode(
         self, lane: int, batch: Sequence[DecodeRequest], on_answer: OnAnswer = ignore_answer
     ) -> list[Hypothesis | ModelError]:
         """Decode a batch; a request that fails gives ModelError in its place."""
-        process, own = self._find(lane)
+        process, own = self._lanes[lane]
         return await process.decode(own, batch, on_answer)
 
     async def start(self, on_progress: Callable[[str], None] = lambda _name: None) -> None:
@@ -92,7 +88,3 @@ class ModelPool:
     async def close(self) -> None:
         """End the processes. Running decodes fail."""
         await asyncio.gather(*(process.close() for process in self._processes))
-
-    def _find(self, lane: int) -> tuple[ModelProcess, int]:
-        number, own = divmod(lane, LANES_EACH)
-        return self._processes[number], own

@@ -21,10 +21,10 @@ from asr.types import DecodeKind, Hypothesis, ModelError, ModelErrorCode, ModelR
 from config.settings import Interims
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-    from asr.load import Effort
     from asr.spool import Spool
+    from asr.tally import Done, Effort
     from asr.types import DecodeRequest, Engine
 
 log = structlog.get_logger()
@@ -46,8 +46,8 @@ class Scheduler:
         spool: Spool | None = None,
         interims: Interims | None = None,
     ) -> None:
-        self._crew = Crew(engine, self._work)
         self._clock = clock
+        self._crew = Crew(engine, self._work, clock)
         self._orders = count()
         self.backlog = Backlog(limits or Limits(), spool)
         """To be looked at from outside, and not touched."""
@@ -91,6 +91,11 @@ class Scheduler:
         waits = self.backlog.since(DecodeKind.INTERIM)
         runs = (job.entry.since for job in self._shown.values())
         return now - min((*runs, *(() if waits is None else (waits,))), default=now)
+
+    @property
+    def done(self) -> Mapping[DecodeKind, Done]:
+        """What the present engine has done, by kind."""
+        return self._crew.load.tally.done
 
     def effort(self, role: ModelRole) -> Effort:
         """Tell what the present engine's lanes have done for a role."""
@@ -163,7 +168,7 @@ class Scheduler:
 
         What waits is decoded by the new one, and so is what the old one loses with its process.
         """
-        left, self._crew = self._crew, Crew(engine, self._work)
+        left, self._crew = self._crew, Crew(engine, self._work, self._clock)
         if self._group and not self._closed:
             self._crew.start(self._group)
         await left.leave()
@@ -232,7 +237,9 @@ class Scheduler:
             waiting,
             self._clock(),
             served=self._served,
-            batch_size=crew.share(lane, len(waiting)),
+            batch_size=crew.share(
+                lane, len(waiting), sum(entry.request.kind.role is ModelRole.FINAL for entry in waiting)
+            ),
             window=lambda entry: engine.window(lane, entry.audio_ms),
         )
         for entry in choice.late:
@@ -252,22 +259,12 @@ class Scheduler:
         return job.request.kind is DecodeKind.INTERIM and job.request.stream_key in self._shown
 
     async def _ask(self, crew: Crew, lane: int, batch: Sequence[Job]) -> None:
-        """Let the engine decode; whatever it raises is the answer to what it has not answered."""
         left = dict(enumerate(batch))
 
         def settle(place: int, answer: Hypothesis | ModelError) -> None:
             self._settle(left.pop(place), answer)
 
-        failure = ModelError(ModelErrorCode.FAILED, "the engine gave no answer")
-        crew.load.begin(lane, self._clock(), len(batch), batch[0].request.kind.role)
-        try:
-            await crew.engine.decode(lane, [job.request for job in batch], settle)
-        except ModelError as error:
-            failure = error
-        except Exception as error:  # the engine's fault, ours: the batch has its answer, and the lane goes on
-            log.exception("decode.failed", lane=lane)
-            failure = ModelError(ModelErrorCode.FAILED, f"the engine raised {type(error).__name__}")
-        crew.load.end(lane, self._clock(), len(batch) - len(left))
+        failure = await crew.decode(lane, [job.request for job in batch], settle)
         for job in left.values():
             self._settle(job, failure)
 

@@ -44,6 +44,8 @@ class _Job(msgspec.Struct, kw_only=True, eq=False):
     prompt: Prompt = Prompt(tokens=[], before=0)
     encoded: Any = None
     """What the encoder made of the window: (1, positions, width)."""
+    looks: int = 0
+    """How often it was decoded."""
 
     @property
     def written(self) -> str:
@@ -52,10 +54,10 @@ class _Job(msgspec.Struct, kw_only=True, eq=False):
 
 
 class Transcriber:
-    """One loaded model. Not for two threads at a time. Raises ModelLoadError when it cannot be loaded."""
+    """One loaded model, for so many threads at a time. Raises ModelLoadError when it cannot be loaded."""
 
-    def __init__(self, weights: Weights, settings: Models) -> None:
-        self._whisper = Whisper(weights, settings)
+    def __init__(self, weights: Weights, settings: Models, workers: int = 1) -> None:
+        self._whisper = Whisper(weights, settings, workers)
         self.device = self._whisper.device
         self.compute_type = self._whisper.compute_type
         self.name = f"{weights.name} {self.compute_type}"
@@ -137,6 +139,8 @@ class Transcriber:
 
     def _generate(self, jobs: Sequence[_Job], search: Search, *, last: bool = False) -> list[Attempt]:
         """Let the decoder write, for jobs of one kind."""
+        for job in jobs:
+            job.looks += 1
         most = max(most_tokens(job.seconds, job.written, last=last) for job in jobs)
         encoded, prompts = [job.encoded for job in jobs], [job.prompt for job in jobs]
         return self._whisper.generate(encoded, prompts, most=most, search=search)
@@ -191,7 +195,11 @@ class Transcriber:
     def _answer(self, job: _Job, attempt: Attempt) -> Hypothesis:
         text = "" if is_silence(attempt, job.request.options.profile) else self._text(job, attempt)
         nothing = Hypothesis(
-            text="", model=self.name, language=job.language, language_probability=job.language_probability
+            text="",
+            model=self.name,
+            language=job.language,
+            language_probability=job.language_probability,
+            retries=job.looks - 1,
         )
         if not text:
             return nothing
@@ -229,7 +237,7 @@ def _search(request: DecodeRequest) -> Search:
 
 def _chances(request: DecodeRequest) -> Iterator[Search]:
     """Give the ways in which a final is tried again where it is hardly likely; an interim is soon replaced."""
-    if request.kind is DecodeKind.FINAL:
+    if request.kind is not DecodeKind.INTERIM:
         profile = request.options.profile
         for temperature in profile.temperatures:
             yield Search(temperature=temperature, best_of=profile.best_of, length_penalty=profile.length_penalty)

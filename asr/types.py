@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Sequence
 
-    from asr.load import Effort
     from asr.pressure import Level
+    from asr.tally import Effort
 
 SAMPLE_RATE_HZ = 16_000
 """The one rate inside `asr`: mono, 16-bit signed, little-endian."""
@@ -111,6 +111,8 @@ class Hypothesis(msgspec.Struct, frozen=True, kw_only=True):
     confidence: float | None = None
     """exp of the mean token log-probability, 0 to 1."""
     no_speech_probability: float | None = None
+    retries: int = 0
+    """How often it was decoded again before it was believed."""
     segments: tuple[Segment, ...] = ()
     words: tuple[Word, ...] = ()
 

@@ -73,9 +73,9 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Whisper:
-    """One loaded model. Not for two threads at a time. Raises ModelLoadError when it cannot be loaded."""
+    """One loaded model, for so many threads at a time. Raises ModelLoadError when it cannot be loaded."""
 
-    def __init__(self, weights: Weights, settings: Models) -> None:
+    def __init__(self, weights: Weights, settings: Models, workers: int = 1) -> None:
         device = _device(settings)
         try:
             self._model = WhisperModel(
@@ -85,6 +85,7 @@ class Whisper:
                 # CTranslate2's own "auto" would take the fastest, not what the weights are.
                 compute_type="default" if settings.compute_type == "auto" else settings.compute_type,
                 cpu_threads=settings.threads or default_threads(weights, settings.processes),
+                num_workers=workers,
                 local_files_only=True,
             )
         except Exception as error:  # CTranslate2 raises RuntimeError and ValueError, tokenizers bare Exception

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, assert_never
 import msgspec
 import structlog
 
+from asr.loading import workers
 from asr.types import ModelError, ModelErrorCode, ModelLoadError, ModelRole, ignore_answer
 from asr.worker_batch import Lane, LoadedModel, Reply
 from asr.worker_link import Child
@@ -37,10 +38,15 @@ def _ignore(_name: str) -> None:
     """Hear and forget."""
 
 
-class ModelProcess:
-    """An Engine: one operating-system process that holds the models, with a thread (a lane) for each.
+def _lanes(weights: Weights, roles: tuple[ModelRole, ...], settings: Models) -> list[Lane]:
+    """Plan the lanes of a model."""
+    return [Lane(weights, roles, settings) for _ in range(workers(weights, settings, finals=ModelRole.FINAL in roles))]
 
-    Roles whose weights lie in the same directory share a model and its lane. When the process dies, what it
+
+class ModelProcess:
+    """An Engine: one operating-system process that holds the models, with one thread (a lane) or several for each.
+
+    Roles whose weights lie in the same directory share a model and its lanes. When the process dies, what it
     was decoding fails with `model_crashed` and it is started anew; a decode that comes meanwhile waits.
     After `most_restarts` in a row it is given up, and decodes fail; None never gives up.
     `start` comes before the first `decode`, `close` at the end; all on one event loop.
@@ -58,11 +64,16 @@ class ModelProcess:
         close_seconds: float = 5.0,
     ) -> None:
         shared = interim.directory == final.directory
-        self._lanes = [Lane(final, (ModelRole.FINAL, ModelRole.INTERIM) if shared else (ModelRole.FINAL,), settings)]
+        self._of_model = [_lanes(final, (ModelRole.FINAL, *((ModelRole.INTERIM,) if shared else ())), settings)]
         if not shared:
-            self._lanes.append(Lane(interim, (ModelRole.INTERIM,), settings))
-        weights = tuple(lane.weights for lane in self._lanes)
-        self._plan = Plan(loader=loader, settings=settings, weights=weights)
+            self._of_model.append(_lanes(interim, (ModelRole.INTERIM,), settings))
+        self._lanes = [lane for lanes in self._of_model for lane in lanes]
+        self._plan = Plan(
+            loader=loader,
+            settings=settings,
+            weights=tuple(lanes[0].weights for lanes in self._of_model),
+            workers=tuple(map(len, self._of_model)),
+        )
         self._restart_seconds = restart_seconds
         self._most_restarts = most_restarts
         self._close_seconds = close_seconds
@@ -87,10 +98,15 @@ class ModelProcess:
     @property
     def models(self) -> tuple[LoadedModel, ...]:
         """What is loaded, final first; empty before `start`."""
-        return tuple(lane.model for lane in self._lanes if lane.model)
+        return tuple(lanes[0].model for lanes in self._of_model if lanes[0].model)
+
+    @property
+    def size(self) -> int:
+        """How many lanes there are."""
+        return len(self._lanes)
 
     def lanes(self, role: ModelRole) -> tuple[int, ...]:
-        """Tell which lane serves a role: the one."""
+        """Tell which lanes serve a role."""
         return tuple(index for index, lane in enumerate(self._lanes) if role in lane.roles)
 
     def largest_batch(self, lane: int) -> int:
@@ -196,16 +212,18 @@ class ModelProcess:
                 assert_never(report)
 
     def _loaded(self, report: Loaded) -> None:
-        lane = self._lanes[report.lane]
-        lane.model = LoadedModel(
+        lanes = self._of_model[report.model]
+        model = LoadedModel(
             name=report.name,
-            roles=lane.roles,
+            roles=lanes[0].roles,
             compute_type=report.compute_type,
             device=report.device,
-            source=lane.weights.source,
+            source=lanes[0].weights.source,
         )
-        log.info("model_process.loaded", pid=self.pid, **msgspec.to_builtins(lane.model))
-        if report.lane == len(self._lanes) - 1:  # they are loaded in their order
+        for lane in lanes:
+            lane.model = model
+        log.info("model_process.loaded", pid=self.pid, workers=len(lanes), **msgspec.to_builtins(model))
+        if report.model == len(self._of_model) - 1:  # they are loaded in their order
             self._up.set()
             if self._started and not self._started.done():
                 self._started.set_result(None)

@@ -13,7 +13,7 @@ import os
 import sys
 import threading
 import traceback
-from itertools import count
+from itertools import count, islice
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -40,16 +40,16 @@ THREADING = {"OPENBLAS_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
 would spend more on waiting for one another than the features of an utterance cost. Those of the decoder wait by
 spinning, and when something else wants the cores, for the very thread that they keep from running: for seconds."""
 
-GIVE_WAY = 10
-"""So much nicer are the threads of the interim model, where it has its own: while both want a core, finals have nine
-tenths of it."""
+GIVE_WAY = 3
+"""So much nicer are the threads of the interim model, where it has its own: while both want a core, finals have two
+thirds of it."""
 
 NO_MEMORY = 12
 """The exit status of a process that had no memory for a single utterance (errno's ENOMEM)."""
 
 
 class Model(Protocol):
-    """What a loader returns for (Weights, Models). It raises ModelLoadError when it cannot."""
+    """What a loader returns for (Weights, Models, workers), to be used by so many threads. It raises ModelLoadError."""
 
     name: str
     compute_type: str
@@ -60,7 +60,7 @@ class Model(Protocol):
         ...
 
     def decode(self, requests: Sequence[DecodeRequest]) -> Iterable[tuple[int, Hypothesis]]:
-        """Decode a batch; give each answer as it is settled, with its place in the batch. Called from one thread."""
+        """Decode a batch; give each answer as it is settled, with its place in the batch."""
         ...
 
 
@@ -71,7 +71,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """`module:name` of what is called for each model."""
     settings: Models
     weights: tuple[Weights, ...]
-    """One per lane."""
+    """One per model."""
+    workers: tuple[int, ...]
+    """How many lanes each model has; they are numbered through, model by model."""
 
 
 class Batch(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,9 +92,9 @@ class Loading(msgspec.Struct, frozen=True, tag=True):
 
 
 class Loaded(msgspec.Struct, frozen=True, tag=True, kw_only=True):
-    """A lane is ready."""
+    """A model is ready, with all of its lanes."""
 
-    lane: int
+    model: int
     name: str
     compute_type: str
     device: str
@@ -149,7 +151,7 @@ def main(pipe: Connection, slots: Sequence[Any]) -> None:
     os.environ |= THREADING | os.environ
     try:
         plan = read_plan(pipe.recv_bytes())
-        inboxes = [_Inbox() for _ in plan.weights]
+        inboxes = [_Inbox() for _ in range(sum(plan.workers))]
         _start(_load, plan, inboxes, _Post(pipe))
         while True:
             batch = read_batch(pipe.recv_bytes())
@@ -197,18 +199,20 @@ def _with_audio(batch: Batch, slot: Any) -> list[DecodeRequest]:
 
 
 def _load(plan: Plan, inboxes: Sequence[_Inbox], post: _Post) -> None:
-    """Load one model after the other, each with its lane."""
+    """Load one model after the other, each with its lanes."""
     try:
         module, _, name = plan.loader.partition(":")
         loader = getattr(importlib.import_module(module), name)
-        for lane, weights in enumerate(plan.weights):
+        lanes = iter(enumerate(inboxes))
+        for number, (weights, workers) in enumerate(zip(plan.weights, plan.workers, strict=True)):
             post.send(Loading(weights.name))
-            if lane:  # the interim model's; the decoder's threads and the lane's have the priority of who made them
+            if number:  # the interim model's; the decoder's threads and the lane's have the priority of who made them
                 _give_way()
-            model: Model = loader(weights, plan.settings)
+            model: Model = loader(weights, plan.settings, workers)
             _warm_up(model, weights, plan.settings)
-            _start(_serve, lane, model, inboxes[lane], post)
-            post.send(Loaded(lane=lane, name=model.name, compute_type=model.compute_type, device=model.device))
+            for lane, inbox in islice(lanes, workers):
+                _start(_serve, lane, model, inbox, post)
+            post.send(Loaded(model=number, name=model.name, compute_type=model.compute_type, device=model.device))
     except ModelLoadError as error:
         post.send(LoadFailed(str(error)))
     except Exception as error:  # noqa: BLE001  whatever keeps a model from loading is for the parent to tell

@@ -115,6 +115,7 @@ class Models(Group, frozen=True, kw_only=True):
     device_index: Annotated[tuple[DeviceIndex, ...], msgspec.Meta(min_length=1, max_length=16)] = (0,)
     processes: Annotated[int, msgspec.Meta(ge=1, le=16)] = 1
     compute_type: Literal["auto", "int8", "int8_float16", "float16", "float32"] = "int8"
+    workers: Annotated[int, msgspec.Meta(ge=0, le=16)] = 0
     threads: Annotated[int, msgspec.Meta(ge=0, le=256)] = 0
     window: Literal["follow", "full"] = "follow"
     batch_size: Annotated[int, msgspec.Meta(ge=1, le=64)] = 8

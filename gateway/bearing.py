@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from asr.load import Effort
+    from asr.tally import Effort
 
 WINDOW_SECONDS = 180.0
 """What was so long ago counts about a third of what is now."""
@@ -16,6 +16,7 @@ FREE_SHARE = 0.25
 
 LEAST_CALL_SECONDS = 60.0
 LEAST_DECODES = 20
+LEAST_BUSY_SECONDS = 1e-3
 """Less than these, within the window, is no measurement."""
 
 
@@ -39,7 +40,9 @@ class Bearing:
     @property
     def calls(self) -> int | None:
         """So many calls like those of the last minutes can be in progress at a time; None: too little is known."""
-        if self._call_seconds < LEAST_CALL_SECONDS or self._decodes < LEAST_DECODES or not self._busy_seconds:
+        if self._call_seconds < LEAST_CALL_SECONDS or self._decodes < LEAST_DECODES:
+            return None
+        if self._busy_seconds < LEAST_BUSY_SECONDS:
             return None
         return int(self._lanes * (1 - FREE_SHARE) * self._call_seconds / self._busy_seconds)
 

@@ -160,7 +160,7 @@ class StandInModel:
     _loads = 0
     _meeting = threading.Barrier(2)
 
-    def __init__(self, weights: Weights, settings: Models) -> None:
+    def __init__(self, weights: Weights, settings: Models, _workers: int = 1) -> None:
         match weights.name:
             case "unloadable":
                 raise ModelLoadError("these weights cannot be loaded; take others")

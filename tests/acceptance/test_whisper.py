@@ -141,6 +141,39 @@ async def test_what_is_translated_is_english_and_keeps_its_own_language(engine: 
     assert [word.text for word in right.words] == right.text.split()
 
 
+async def test_lanes_that_share_a_model_do_not_disturb_one_another(weights: Weights) -> None:
+    process = ModelProcess(Models(workers=2), weights, weights)
+    await process.start()
+    variants = [
+        DecodeOptions(),
+        DecodeOptions(word_times=True),
+        DecodeOptions(hotwords="conference"),
+        DecodeOptions(profile=PROFILES["accurate"]),
+    ]
+    try:
+        for options in variants:
+            audio = [prompt(name) for name in ("conf-onlyperson", "feature-not-avail-line")]
+            requests = [msgspec.structs.replace(asks(each), options=options) for each in audio]
+            rounds = [process.decode(lane, [requests[lane]] * 2) for lane in (0, 1)]
+            for answers, expected in zip(await asyncio.gather(*rounds), (ONLY_PERSON, NOT_AVAILABLE), strict=True):
+                assert [answer.text for answer in answers if isinstance(answer, Hypothesis)] == [expected] * 2
+    finally:
+        await process.close()
+
+
+@pytest.mark.parametrize(
+    ("kind", "retried"), [(DecodeKind.FINAL, True), (DecodeKind.SPECULATIVE, True), (DecodeKind.INTERIM, False)]
+)
+async def test_what_may_be_published_is_tried_by_chance_where_the_model_is_unsure(
+    engine: ModelProcess, kind: DecodeKind, retried: bool
+) -> None:
+    profile = Profile(log_prob_threshold=0.0)  # it is never as sure as that
+    request = msgspec.structs.replace(
+        asks(prompt("conf-onlyperson"), kind=kind), options=DecodeOptions(profile=profile)
+    )
+    assert ((await decode(engine, request)).retries > 0) is retried
+
+
 async def test_where_there_is_no_gpu_auto_is_the_cpu(weights: Weights) -> None:
     model = Transcriber(weights, Models(device="auto", device_index=(3,)))
     if model.device != "cpu":

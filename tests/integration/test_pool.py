@@ -31,7 +31,7 @@ def weights(name: str) -> Weights:
 
 def pool(*names: str, **settings: Any) -> ModelPool:
     """Plan a process for each name, which both of its roles are served by."""
-    models = Models(**settings)
+    models = Models(**{"workers": 1, **settings})
     return ModelPool(
         [ModelProcess(models, weights(name), weights(name), loader=STAND_IN, restart_seconds=(60.0,)) for name in names]
     )
@@ -89,7 +89,10 @@ def test_the_settings_say_how_many_processes_there_are_and_on_which_devices() ->
     assert engine.lanes(ModelRole.FINAL) == [0, 2, 4, 6]
     assert engine.lanes(ModelRole.INTERIM) == [1, 3, 5, 7]
     assert [each._plan.settings.device_index for each in engine._processes] == [(0,), (0,), (3,), (3,)]
-    assert ModelPool.of(Models(), weights("one"), weights("one")).lanes(ModelRole.INTERIM) == [0]
+    engine = ModelPool.of(Models(processes=2, workers=3), weights("one"), weights("one"))
+    assert engine.lanes(ModelRole.INTERIM) == engine.lanes(ModelRole.FINAL) == [0, 1, 2, 3, 4, 5]
+    engine = ModelPool.of(Models(processes=2, workers=2), weights("one"), weights("two"))
+    assert (engine.lanes(ModelRole.FINAL), engine.lanes(ModelRole.INTERIM)) == ([0, 1, 4, 5], [2, 3, 6, 7])
 
 
 async def test_each_lane_is_decoded_by_its_own_process() -> None:

@@ -53,7 +53,7 @@ def weights(name: str) -> Weights:
 
 def process(interim: str = "one", final: str = "one", *, close_seconds: float = 5.0, **settings: Any) -> ModelProcess:
     return ModelProcess(
-        Models(**settings),
+        Models(**{"workers": 1, **settings}),
         weights(interim),
         weights(final),
         loader=STAND_IN,
@@ -217,6 +217,16 @@ async def test_interims_leave_the_cores_to_finals_that_want_them(interim: str) -
         told = [await text_of(engine, asks("niceness", kind=kind)) for kind in (DecodeKind.FINAL, DecodeKind.INTERIM)]
     ours = os.getpriority(os.PRIO_PROCESS, 0)
     assert told == [str(ours), str(ours + (GIVE_WAY if interim == "two" else 0))]
+
+
+async def test_one_model_decodes_side_by_side_on_several_lanes() -> None:
+    async with started("one", "one", workers=2) as engine:
+        assert engine.lanes(ModelRole.FINAL) == engine.lanes(ModelRole.INTERIM) == (0, 1)
+        assert [model.name for model in engine.models] == ["one int8"]
+        async with asyncio.TaskGroup() as tasks:  # each waits in the model for the other
+            answers = [tasks.create_task(engine.decode(lane, [asks("meet")])) for lane in (0, 1)]
+        texts = [answer.text for each in answers for answer in each.result() if isinstance(answer, Hypothesis)]
+        assert [text.split(",")[0] for text in texts] == ["load 1", "load 1"], "it was loaded once"
 
 
 async def test_a_lane_takes_one_batch_after_the_other(gate: Path) -> None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asr.load import Effort
+from asr.tally import Effort
 from gateway.bearing import WINDOW_SECONDS, Bearing
 
 TICK_SECONDS = 0.1

@@ -2,29 +2,30 @@ from __future__ import annotations
 
 import asyncio
 
-from asr.load import Effort, Load
+from asr.load import Load
 from asr.scheduler import Scheduler
+from asr.tally import Effort
 from asr.types import DecodeKind, DecodeRequest, ModelRole
 from tests.fakes import FakeEngine
 
 
 def test_what_lanes_did_is_told_by_role() -> None:
     load = Load()
-    load.begin(0, 1.0, 4, ModelRole.FINAL)
-    load.begin(2, 1.5, 1, ModelRole.INTERIM)
+    load.begin(0, 1.0, 4, DecodeKind.FINAL)
+    load.begin(2, 1.5, 1, DecodeKind.INTERIM)
     load.end(0, 2.0, 4)
     load.end(2, 1.75, 1)
-    load.begin(2, 3.0, 2, ModelRole.FINAL)
+    load.begin(2, 3.0, 2, DecodeKind.FINAL)
     load.end(2, 3.5, 2)
-    assert load.effort(ModelRole.FINAL, lanes=[0, 2]) == Effort(lanes=2, requests=6, seconds=1.5)
-    assert load.effort(ModelRole.INTERIM, lanes=[2]) == Effort(lanes=1, requests=1, seconds=0.25)
+    assert load.tally.effort(ModelRole.FINAL, 2) == Effort(lanes=2, requests=6, seconds=1.5)
+    assert load.tally.effort(ModelRole.INTERIM, 1) == Effort(lanes=1, requests=1, seconds=0.25)
 
 
 def test_what_was_lost_counts_for_nothing() -> None:
     load = Load()
-    load.begin(0, 1.0, 4, ModelRole.FINAL)
+    load.begin(0, 1.0, 4, DecodeKind.FINAL)
     load.end(0, 99.0, 0)
-    assert load.effort(ModelRole.FINAL, lanes=[0]) == Effort(lanes=1, requests=0, seconds=0.0)
+    assert load.tally.effort(ModelRole.FINAL, 1) == Effort(lanes=1, requests=0, seconds=0.0)
 
 
 class Hand:

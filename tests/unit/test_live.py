@@ -166,7 +166,7 @@ async def test_a_sentence_that_has_ended_is_waited_for_less_than_one_that_has_no
             await talk.hang_up()
         return seconds
 
-    ended, unended = await waits("That is all."), await waits("And what is")
+    ended, unended = await waits("That is all."), await waits("And what is, ")
     assert 0.25 < unended - ended < 0.35
 
 

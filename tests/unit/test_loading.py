@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Literal
 
 import pytest
 
-from asr.loading import SMALL_BYTES, default_threads, explained, is_out_of_memory
+from asr.loading import SMALL_BYTES, default_threads, explained, is_out_of_memory, workers
 from asr.weights import Weights
 from config.settings import Models
 
@@ -35,6 +35,40 @@ def test_threads(
         file.truncate(size)  # takes no room
     monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: set(range(cores)))
     assert default_threads(weights, processes) == threads
+
+
+@pytest.mark.parametrize(
+    ("size", "cores", "settings", "expected"),
+    [
+        (1, 2, Models(), (2, 1)),
+        (1, 1, Models(), (1, 1)),
+        (1, 6, Models(), (6, 3)),
+        (1, 64, Models(), (8, 4)),
+        (1, 8, Models(processes=2), (4, 2)),
+        (1, 2, Models(processes=4), (1, 1)),
+        (1, 8, Models(threads=3), (2, 1)),
+        (SMALL_BYTES, 16, Models(), (4, 2)),
+        (SMALL_BYTES, 2, Models(), (1, 1)),
+        (1, 8, Models(workers=3), (3, 3)),
+        (1, 8, Models(device="cuda"), (1, 1)),
+        (1, 8, Models(device="auto"), (1, 1)),
+        (1, 8, Models(device="cuda", workers=2), (2, 2)),
+        (None, 2, Models(), (2, 1)),  # what is missing is told by whoever loads it
+    ],
+)
+def test_workers(
+    weights: Weights,
+    size: int | None,
+    cores: int,
+    settings: Models,
+    expected: tuple[int, int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if size is not None:
+        with (weights.directory / "model.bin").open("wb") as file:
+            file.truncate(size)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: set(range(cores)))
+    assert (workers(weights, settings, finals=True), workers(weights, settings, finals=False)) == expected
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from asr.load import Load
 from asr.pressure import Level, Measures, Pressure
-from asr.types import ModelRole
+from asr.types import DecodeKind
 from config.settings import Interims
 
 
@@ -76,11 +76,11 @@ def test_a_level_is_reached_at_once_and_left_one_by_one(steps: list[tuple[float,
 def test_the_wait_is_what_runs_and_what_is_ahead_shared_by_the_lanes() -> None:
     load = Load()
     assert load.wait(0.0, 5, lanes=[0, 2]) == 0.0  # nothing is known yet
-    load.begin(0, 0.0, 4, ModelRole.FINAL)
+    load.begin(0, 0.0, 4, DecodeKind.FINAL)
     load.end(0, 0.4, 4)
     assert load.wait(1.0, 0, lanes=[0]) == 0.0
     assert load.wait(1.0, 3, lanes=[0]) == pytest.approx(0.3)
-    load.begin(0, 1.0, 2, ModelRole.FINAL)
+    load.begin(0, 1.0, 2, DecodeKind.FINAL)
     assert load.wait(1.1, 3, lanes=[0]) == pytest.approx(0.1 + 0.3)
     assert load.wait(1.1, 3, lanes=[0, 2]) == pytest.approx((0.1 + 0.3) / 2)
     assert load.wait(9.0, 0, lanes=[0]) == 0.0  # late, and as good as done
@@ -89,8 +89,8 @@ def test_the_wait_is_what_runs_and_what_is_ahead_shared_by_the_lanes() -> None:
 def test_what_a_request_costs_follows_the_latest_and_not_what_was_lost() -> None:
     load = Load()
     for number in range(40):
-        load.begin(0, number, 1, ModelRole.FINAL)
+        load.begin(0, number, 1, DecodeKind.FINAL)
         load.end(0, number + (0.1 if number < 20 else 0.5), 1)
-    load.begin(0, 90.0, 8, ModelRole.FINAL)
+    load.begin(0, 90.0, 8, DecodeKind.FINAL)
     load.end(0, 99.0, 0)
     assert load.wait(99.0, 1, lanes=[0]) == pytest.approx(0.5, abs=0.01)

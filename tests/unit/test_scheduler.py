@@ -669,20 +669,26 @@ async def test_a_batch_is_no_larger_than_there_is_memory_for() -> None:
         await asyncio.gather(*futures)
 
 
-async def test_a_batch_takes_no_longer_than_others_can_wait() -> None:
+@pytest.mark.parametrize(
+    ("kind", "waiting", "taken"),
+    [(DecodeKind.FINAL, 5, 3), (DecodeKind.FINAL, 8, 4), (DecodeKind.SPECULATIVE, 8, 4), (DecodeKind.INTERIM, 8, 3)],
+)
+async def test_a_batch_takes_no_longer_than_others_can_wait_or_half_of_many_finals(
+    kind: DecodeKind, waiting: int, taken: int
+) -> None:
     clock = Hand()
     engine = FakeEngine(held=True, batch_size=8)
     async with running(engine, clock=clock) as scheduler:
         first = scheduler.submit(final("x"))
         await engine.wait_begun(1)
         clock.now = 0.09  # so long for one
-        futures = [scheduler.submit(final(str(number))) for number in range(8)]
+        futures = [scheduler.submit(asks(kind, str(number))) for number in range(waiting)]
         await engine.release(1)
         await first
-        await engine.wait_begun(4)
+        await engine.wait_begun(1 + taken)
         for _ in range(20):
             await asyncio.sleep(0)
-        assert len(engine.begun) == 1 + 3
+        assert len(engine.begun) == 1 + taken
         await engine.let_go()
         await asyncio.gather(*futures)
 
