@@ -18,11 +18,13 @@ TOLD = (
     "utterances",
     "final_p50_ms",
     "final_p95_ms",
+    "final_growth_ms",
     "first_interim_p50_ms",
     "first_interim_p95_ms",
     "interims_per_second",
     "interims_shed",
     "finals_lost",
+    "out_of_order",
     "failed",
     "wer",
 )
@@ -44,6 +46,7 @@ def as_json(asked: Asked, models: Models, outcome: Outcome, figures: Figures) ->
         "interim_model": models.interim,
         "final_model": models.final,
         **{name: getattr(figures, name) for name in TOLD},
+        **msgspec.structs.asdict(outcome.decoding),
         **msgspec.structs.asdict(outcome.load),
         "late_frames": outcome.done.late_frames,
     }
@@ -85,7 +88,9 @@ def _interims(figures: Figures) -> Iterator[tuple[str, str]]:
 
 
 def _load(outcome: Outcome) -> Iterator[tuple[str, str]]:
-    load, done = outcome.load, outcome.done
+    load, done, decoding = outcome.load, outcome.done, outcome.decoding
+    together = f"finals {_or_none(decoding.batch_finals)}, interims {_or_none(decoding.batch_interims)}"
+    yield "decoded together, on average", f"{together}; {decoding.retries} times looked at again"
     yield (
         "cores kept busy",
         f"gateway {load.cpu_gateway:.2f}, models {load.cpu_models:.2f}, simulator {load.cpu_simulator:.2f}",

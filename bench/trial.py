@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
+from bench.decoding import Decoding, watch_decoding
 from bench.measuring import Arrival, Figures, Window, measure
 from bench.processes import Load, watch_load
 from bench.scripts import INBOUND, OUTBOUND
@@ -68,7 +69,7 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
         given = {
             "CONFIG": str(self.file) if self.file else None,
             "STATE_DIR": state_dir,
-            "HTTP__PORT": "null",
+            "HTTP__PORT": "0",
             "AUDIOSOCKET": _json(listeners),
             "CALLS__MAX_CALLS": str(MOST_CALLS),
             "DELIVERY__ENDPOINTS": _json([endpoint]),
@@ -90,6 +91,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     arrivals: list[Arrival]
     window: Window
     load: Load
+    decoding: Decoding
 
     @property
     def figures(self) -> Figures:
@@ -166,7 +168,15 @@ class Trial:
         self._on_stage(f"{calls} calls, waiting for their ends")
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._all_ended.wait(), END_SECONDS)
-        return Outcome(script=self._script, done=done, arrivals=self._arrivals, window=window, load=load)
+        assert gateway.http_port is not None  # noqa: S101  it was asked for
+        return Outcome(
+            script=self._script,
+            done=done,
+            arrivals=self._arrivals,
+            window=window,
+            load=load,
+            decoding=await watch_decoding(gateway.http_port),
+        )
 
 
 @contextlib.asynccontextmanager

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
-from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -15,7 +15,11 @@ if TYPE_CHECKING:
 
     from adapters.stream import RefusalReason
     from asr.pressure import Level
+    from asr.tally import Done
     from asr.types import DecodeKind
+
+
+BATCH_BOUNDS = (1, 2, 4, 8, 16, 32, 64)
 
 
 class Live(Protocol):
@@ -78,6 +82,11 @@ class Queue(Protocol):
         """How hard pressed the models are."""
         ...
 
+    @property
+    def done(self) -> Mapping[DecodeKind, Done]:
+        """What was decoded, by kind; all of them are there."""
+        ...
+
     def predicted_wait(self, now: float) -> float:
         """Tell for how many seconds a final that came now would wait."""
         ...
@@ -103,6 +112,7 @@ class Metrics:
         """Give all metrics as they are now, as prometheus_client wants them."""
         yield from self._of_calls()
         yield from self._of_queue()
+        yield from self._of_decoding()
 
     def _of_calls(self) -> Iterator[Metric]:
         live, entrance = self._live, self._entrance
@@ -138,3 +148,20 @@ class Metrics:
         for place, seconds in queue.backlog.places.items():
             audio.add_metric([place], seconds)
         yield audio
+
+    def _of_decoding(self) -> Iterator[Metric]:
+        sizes = HistogramMetricFamily("linescribe_batch_size", "Requests decoded together.", labels=["job_type"])
+        retries = CounterMetricFamily("linescribe_retries", "Texts that were looked at again.", labels=["job_type"])
+        for kind, done in self._queue.done.items():
+            sizes.add_metric(
+                [kind], _buckets(done.batches), sum_value=sum(size * n for size, n in done.batches.items())
+            )
+            retries.add_metric([kind], done.retries)
+        yield sizes
+        yield retries
+
+
+def _buckets(batches: Mapping[int, int]) -> list[tuple[str, float]]:
+    """Tell how many batches were no larger than each bound."""
+    bounded = [(f"{bound:.1f}", sum(n for size, n in batches.items() if size <= bound)) for bound in BATCH_BOUNDS]
+    return [*bounded, ("+Inf", sum(batches.values()))]

@@ -7,6 +7,7 @@ import msgspec
 from msgspec.structs import replace
 from rich.console import Console
 
+from bench.decoding import Decoding
 from bench.processes import Load
 from bench.reporting import Asked, as_json, as_table
 from bench.simulator import Done
@@ -26,11 +27,12 @@ RUN = Outcome(
     arrivals=[final(3, 200, 2200), ended()],
     window=ALL,
     load=LOAD,
+    decoding=Decoding(batch_finals=1.25, batch_interims=None, retries=7),
 )
 
 KEYS = (
-    "calls seconds talk interim_model final_model utterances final_p50_ms final_p95_ms first_interim_p50_ms"
-    " first_interim_p95_ms interims_per_second interims_shed finals_lost failed wer cpu_gateway cpu_models"
+    "calls seconds talk interim_model final_model utterances final_p50_ms final_p95_ms final_growth_ms first_interim_p50_ms"
+    " first_interim_p95_ms interims_per_second interims_shed finals_lost out_of_order failed wer batch_finals batch_interims retries cpu_gateway cpu_models"
     " cpu_simulator memory_gateway_mb memory_models_mb late_frames"
 )
 
@@ -55,6 +57,7 @@ def test_people_are_told_what_there_is() -> None:
     assert "median 600, p95 900, longest 950" in text
     assert "3 of 1500 by more than 10 ms, the latest by 12.5 ms" in text
     assert "gateway 0.10, models 1.50, simulator 0.02" in text
+    assert "finals 1.25, interims -; 7 times looked at again" in text
 
 
 def test_people_are_told_what_there_is_not() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from adapters.stream import RefusalReason
 from asr.pressure import Level
+from asr.tally import Done
 from asr.types import DecodeKind
 from gateway.metrics import Metrics
 
@@ -30,6 +32,7 @@ class Sight(msgspec.Struct, kw_only=True):
     waiting: dict[DecodeKind, int] = msgspec.field(default_factory=lambda: dict.fromkeys(DecodeKind, 0))
     places: dict[str, float] = msgspec.field(default_factory=lambda: {"memory": 7.5, "disk": 1.5})
     level: Level = Level.NORMAL
+    done: dict[DecodeKind, Done] = msgspec.field(default_factory=lambda: {kind: Done() for kind in DecodeKind})
 
     @property
     def backlog(self) -> Sight:
@@ -46,7 +49,8 @@ def metrics(sight: Sight) -> Metrics:
 def values(sight: Sight, accept: str = "") -> dict[str, float]:
     body, _ = metrics(sight).page(accept)
     samples = [sample for family in text_string_to_metric_families(body.decode()) for sample in family.samples]
-    return {sample.name + "".join(f" {value}" for value in sample.labels.values()): sample.value for sample in samples}
+    named = {sample.name + "".join(f" {value}" for value in sample.labels.values()): sample.value for sample in samples}
+    return {name: value for name, value in named.items() if value or "_batch_size_bucket" not in name}
 
 
 def test_everything_is_told_as_it_is() -> None:
@@ -69,6 +73,23 @@ def test_everything_is_told_as_it_is() -> None:
         "linescribe_final_wait_seconds": 1.5,
         "linescribe_waiting_audio_seconds memory": 7.5,
         "linescribe_waiting_audio_seconds disk": 1.5,
+        **{f"linescribe_batch_size_count {kind}": 0 for kind in DecodeKind},
+        **{f"linescribe_batch_size_sum {kind}": 0 for kind in DecodeKind},
+        **{f"linescribe_retries_total {kind}": 0 for kind in DecodeKind},
+    }
+
+
+def test_batches_are_told_by_their_size() -> None:
+    sight = Sight()
+    sight.done[DecodeKind.INTERIM] = Done(batches=Counter({1: 5, 3: 2, 64: 1}), retries=6)
+    told = {name: value for name, value in values(sight).items() if name.endswith(" interim") or " interim " in name}
+    assert {name.removeprefix("linescribe_"): value for name, value in told.items() if value} == {
+        **{f"batch_size_bucket interim {bound}": 5 for bound in ("1.0", "2.0")},
+        **{f"batch_size_bucket interim {bound}": 7 for bound in ("4.0", "8.0", "16.0", "32.0")},
+        **{f"batch_size_bucket interim {bound}": 8 for bound in ("64.0", "+Inf")},
+        "batch_size_count interim": 8,
+        "batch_size_sum interim": 5 + 6 + 64,
+        "retries_total interim": 6,
     }
 
 
@@ -107,7 +128,7 @@ def test_the_page_names_what_there_is_and_nothing_else() -> None:
     told = {(row["name"], row["type"], *re.findall("`([a-z_]+)`", row["labels"])) for row in rows}
     body = metrics(Sight()).page("")[0].decode()
     there = {
-        (sample.name, family.type, *sample.labels)
+        (family.name if family.type == "histogram" else sample.name, family.type, *(set(sample.labels) - {"le"}))
         for family in text_string_to_metric_families(body)
         for sample in family.samples
     }
