@@ -153,9 +153,8 @@ class Metrics:
         sizes = HistogramMetricFamily("linescribe_batch_size", "Requests decoded together.", labels=["job_type"])
         retries = CounterMetricFamily("linescribe_retries", "Texts that were looked at again.", labels=["job_type"])
         for kind, done in self._queue.done.items():
-            sizes.add_metric(
-                [kind], _buckets(done.batches), sum_value=sum(size * n for size, n in done.batches.items())
-            )
+            requests = sum(size * number for size, number in done.batches.items())
+            sizes.add_metric([kind], _buckets(done.batches), sum_value=requests)
             retries.add_metric([kind], done.retries)
         yield sizes
         yield retries

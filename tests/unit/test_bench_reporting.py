@@ -31,9 +31,10 @@ RUN = Outcome(
 )
 
 KEYS = (
-    "calls seconds talk interim_model final_model utterances final_p50_ms final_p95_ms final_growth_ms first_interim_p50_ms"
-    " first_interim_p95_ms interims_per_second interims_shed finals_lost out_of_order failed wer batch_finals batch_interims retries cpu_gateway cpu_models"
-    " cpu_simulator memory_gateway_mb memory_models_mb late_frames"
+    "calls seconds talk interim_model final_model utterances final_p50_ms final_p95_ms final_growth_ms"
+    " first_interim_p50_ms first_interim_p95_ms interims_per_second interims_shed finals_lost out_of_order failed wer"
+    " batch_finals batch_interims retries cpu_gateway cpu_models cpu_simulator memory_gateway_mb memory_models_mb"
+    " late_frames"
 )
 
 
