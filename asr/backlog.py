@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
+from itertools import islice
 from typing import TYPE_CHECKING
 
+import structlog
+
 from asr.policy import Limits, Room, Waiting, make_room
-from asr.types import BYTES_PER_MS, DecodeKind
+from asr.types import BYTES_PER_MS, DecodeKind, ModelErrorCode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from asr.jobs import Job
     from asr.spool import Slip, Spool
+
+
+log = structlog.get_logger()
+
+FETCH_SECONDS = 5.0
+"""A disk that takes longer to give audio back does not give it."""
 
 
 class Backlog:
@@ -22,6 +32,10 @@ class Backlog:
         self._limits = limits
         self._spool = spool
         self._jobs: dict[DecodeKind, dict[str, Job]] = {kind: {} for kind in DecodeKind}
+        self._calls: dict[DecodeKind, dict[str, dict[str, Job]]] = {kind: {} for kind in DecodeKind}
+        """The same by call: however many wait, what is next is among the first of each."""
+        self._lost: dict[str, Job] = {}
+        """Those that are decoded for a second time, which go before others."""
         self._interims: dict[str, Job] = {}
         """By stream: of each but one waits."""
         self._waiting_bytes = 0
@@ -43,6 +57,18 @@ class Backlog:
     def interim(self, stream_key: str) -> Job | None:
         """Give the interim of a stream that waits."""
         return self._interims.get(stream_key)
+
+    def first(self, kind: DecodeKind, of_each: int) -> Iterator[Job]:
+        """Give so many jobs of a kind of each call, those that came first, and all that were lost; all interims."""
+        most = None if kind is DecodeKind.INTERIM else of_each  # there is but one of each track
+        for jobs in self._calls[kind].values():
+            wanted = (job for job in jobs.values() if not job.entry.lost and not job.future.done())
+            yield from islice(wanted, most)
+        yield from (job for job in self._lost.values() if job.request.kind is kind and not job.future.done())
+
+    def waits(self, group_key: str) -> bool:
+        """Tell whether anything of a call waits."""
+        return any(group_key in calls for calls in self._calls.values())
 
     def count(self, kind: DecodeKind) -> int:
         """Tell how many of a kind wait."""
@@ -89,6 +115,9 @@ class Backlog:
         """Let a job wait."""
         request = job.request
         self._jobs[request.kind][request.request_id] = job
+        self._calls[request.kind].setdefault(request.group_key, {})[request.request_id] = job
+        if job.entry.lost:
+            self._lost[request.request_id] = job
         self._waiting_bytes += job.entry.size
         self._hold(job, job.entry.size)
         if request.kind is DecodeKind.INTERIM:
@@ -100,6 +129,11 @@ class Backlog:
         if self._jobs[request.kind].get(request.request_id) is not job:
             return
         del self._jobs[request.kind][request.request_id]
+        of_call = self._calls[request.kind][request.group_key]
+        del of_call[request.request_id]
+        if not of_call:
+            del self._calls[request.kind][request.group_key]
+        self._lost.pop(request.request_id, None)
         job.silence()
         self._waiting_bytes -= job.entry.size
         if job.slip is None:
@@ -119,11 +153,16 @@ class Backlog:
             job.slip = None
 
     async def fetch(self, job: Job) -> None:
-        """Have the audio of a job that has left in memory again. Raises OSError."""
-        if job.slip is None:
-            return
+        """Have the audio of a job that has left in memory again, or fail it."""
+        try:
+            await asyncio.wait_for(self._fetch(job), FETCH_SECONDS)
+        except Exception as error:  # noqa: BLE001  the disk's fault, or there is no memory
+            log.error("audio that waited on disk cannot be read", error=repr(error))  # noqa: TRY400
+            job.fail(ModelErrorCode.FAILED, "its audio could not be read back from disk")
+
+    async def _fetch(self, job: Job) -> None:
         assert self._spool is not None, "there is a slip, so there is a spool"  # noqa: S101
-        if not job.request.audio:
+        if job.slip is not None and not job.request.audio:
             job.give_audio(await self._spool.read(job.slip))
         self.free(job)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from asr.load import Load
+from asr.load import BATCH_SECONDS, MANY_SECONDS, Load
 from asr.types import Hypothesis, ModelError, ModelErrorCode, ModelRole
 
 if TYPE_CHECKING:
@@ -51,10 +51,17 @@ class Crew:
         """
         roles = [role for role in ModelRole if number in self.engine.lanes(role)]
         others = {other for role in roles for other in self.engine.lanes(role)} - {number}
-        free = 1 + sum(not self._lanes[other].busy for other in others)
+        free = 1 + sum(self._lanes[other].free for other in others)
         largest = self.engine.largest_batch(number)
-        in_time = self.load.batch(number) or largest
-        return min(largest, max(in_time, -(-finals // 2)), -(-waiting // free))
+        in_time = self.load.batch(number, BATCH_SECONDS) or largest
+        of_many = min(self.load.batch(number, MANY_SECONDS) or largest, -(-finals // 2))
+        return min(largest, max(in_time, of_many), -(-waiting // free))
+
+    def away(self, role: ModelRole) -> float:
+        """Tell for how many seconds no lane of a role has had its model."""
+        since = [self._lanes[number].away_since for number in self.engine.lanes(role)]
+        gone = [each for each in since if each is not None]
+        return self._clock() - max(gone) if gone and len(gone) == len(since) else 0.0
 
     def effort(self, role: ModelRole) -> Effort:
         """Tell what the lanes have done for a role."""
@@ -97,7 +104,9 @@ class Crew:
 
     async def _serve(self, number: int, lane: _Lane) -> None:
         while not self._dismissed:
+            lane.away_since = self._clock()
             await self.engine.ready(number)
+            lane.away_since = None
             lane.wake.clear()
             lane.busy = True
             worked = await self._work(self, number)
@@ -110,4 +119,11 @@ class _Lane:
     def __init__(self) -> None:
         self.wake = asyncio.Event()
         self.busy = False
+        self.away_since: float | None = None
+        """Since when it waits for its model."""
         self.task: asyncio.Task[None] | None = None
+
+    @property
+    def free(self) -> bool:
+        """Whether it could decode at once."""
+        return not self.busy and self.away_since is None

@@ -18,7 +18,10 @@ WEIGHT = 0.2
 
 
 BATCH_SECONDS = 0.3
-"""What comes while a batch is decoded is to wait for no longer, more or less."""
+"""What comes while a batch is decoded is to wait for no longer, more or less ..."""
+
+MANY_SECONDS = 1.0
+"""... unless so many finals wait that it has to wait anyway."""
 
 LEAST_BATCH = 2
 """So many are always worth decoding together."""
@@ -53,10 +56,10 @@ class Load:
             cost = seconds / answered
             self._costs[lane] = self._costs.get(lane, cost) * (1 - WEIGHT) + cost * WEIGHT
 
-    def batch(self, lane: int) -> int | None:
-        """Tell how many requests a lane decodes in a time that others can wait; None where none was at work yet."""
+    def batch(self, lane: int, seconds: float) -> int | None:
+        """Tell how many requests a lane decodes in a time, two at least; None where none was at work yet."""
         cost = self._costs.get(lane)
-        return max(LEAST_BATCH, int(BATCH_SECONDS / cost)) if cost else None
+        return max(LEAST_BATCH, int(seconds / cost)) if cost else None
 
     def wait(self, now: float, ahead: int, *, lanes: Sequence[int]) -> float:
         """Tell how long what comes after so many waits for one of the lanes; 0 where none was at work yet."""

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from asr.types import ignore_answer
+from asr.types import ModelRole, ignore_answer
 from asr.worker import ModelProcess
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from asr.types import DecodeRequest, Hypothesis, ModelError, ModelRole, OnAnswer
+    from asr.types import DecodeRequest, Hypothesis, ModelError, OnAnswer
     from asr.weights import Weights
     from asr.worker_batch import LoadedModel
     from config.settings import Models
@@ -25,6 +25,10 @@ class ModelPool:
     def __init__(self, processes: Sequence[ModelProcess]) -> None:
         self._processes = processes
         self._lanes = [(process, own) for process in processes for own in range(process.size)]
+        self._of_role = {
+            role: tuple(number for number, (process, own) in enumerate(self._lanes) if own in process.lanes(role))
+            for role in ModelRole
+        }
 
     @classmethod
     def of(cls, settings: Models, interim: Weights, final: Weights, **options: Any) -> ModelPool:
@@ -43,9 +47,9 @@ class ModelPool:
         """What is loaded, process by process, final first."""
         return tuple(model for process in self._processes for model in process.models)
 
-    def lanes(self, role: ModelRole) -> list[int]:
+    def lanes(self, role: ModelRole) -> tuple[int, ...]:
         """Tell which lanes serve a role."""
-        return [number for number, (process, own) in enumerate(self._lanes) if own in process.lanes(role)]
+        return self._of_role[role]
 
     def largest_batch(self, lane: int) -> int:
         """Tell how many requests a lane can decode together."""

@@ -87,8 +87,11 @@ def most_tokens(audio_seconds: float, language: str, *, last: bool = False) -> i
     return MOST_TOKENS if last else min(MOST_TOKENS, most)
 
 
-def loop(attempt: Attempt, audio_seconds: float, language: str) -> Doubt | None:
-    """Tell whether the decoder has missed its end, for which a wider window is the remedy."""
+def loop(attempt: Attempt, audio_seconds: float, language: str, *, widest: bool = False) -> Doubt | None:
+    """Tell whether the decoder has missed its end, for which a wider window is the remedy.
+
+    Of the `widest` less is doubted: what only a second look can tell.
+    """
     count, most = len(attempt.tokens), _rate(language) * audio_seconds
     if not attempt.ended:
         return Doubt.UNENDED
@@ -96,7 +99,7 @@ def loop(attempt: Attempt, audio_seconds: float, language: str) -> Doubt | None:
         return Doubt.RATE
     if _repeated(attempt.tokens, MANY) or (count > HURRIED * most and _repeated(attempt.tokens, 2)):
         return Doubt.LOOP
-    if audio_seconds < BRIEF_SECONDS and _is_doubled(attempt.tokens):
+    if audio_seconds < BRIEF_SECONDS and not widest and _is_doubled(attempt.tokens):
         return Doubt.LOOP
     return None
 

@@ -29,6 +29,14 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
+OF_ONE_CALL = 4
+"""So many finals of one call count, at most, where it is asked whether there is room for more calls."""
+
+MOST_SERVED = 1000
+"""When the turns of so many calls are remembered, those are forgotten that have nothing waiting."""
+
+_UNWANTED = ModelError(ModelErrorCode.FAILED, "it has come to its end before")
+
 
 class Scheduler:
     """A Decoder that serves all calls with one Engine.
@@ -67,23 +75,24 @@ class Scheduler:
     @property
     def level(self) -> Level:
         """How hard pressed it is."""
-        now = self._clock()
+        now, finals = self._clock(), self.backlog.count(DecodeKind.FINAL)
         measures = Measures(
-            wait_seconds=self._wait(now),
+            wait_seconds=self._wait(now, finals),
             refresh_seconds=self._refresh(now),
-            finals=self.backlog.count(DecodeKind.FINAL),
+            finals=finals,
             interims=self.backlog.count(DecodeKind.INTERIM),
         )
         return self._pressure.update(now, measures)
 
     def predicted_wait(self, now: float) -> float:
-        """Tell how long a final that came now would wait for its turn, in seconds: no less than one waits already."""
-        since = self.backlog.since(DecodeKind.FINAL)
-        return max(self._wait(now), 0.0 if since is None else now - since)
+        """Tell how long finals have to wait for their turn, in seconds, be it for models that are not there.
 
-    def _wait(self, now: float) -> float:
-        """Tell the same as far as it follows from what is ahead: one that is unlucky is no sign of pressure."""
-        ahead = self.backlog.count(DecodeKind.FINAL)
+        Of one call not many count: it is the one that waits for them.
+        """
+        ahead = sum(1 for _ in self.backlog.first(DecodeKind.FINAL, OF_ONE_CALL))
+        return max(self._wait(now, ahead), self._crew.away(ModelRole.FINAL))
+
+    def _wait(self, now: float, ahead: int) -> float:
         return self._crew.load.wait(now, ahead, lanes=self._crew.engine.lanes(ModelRole.FINAL))
 
     def _refresh(self, now: float) -> float:
@@ -132,12 +141,11 @@ class Scheduler:
         if job is None or job.future.done() or job.request.kind is not DecodeKind.SPECULATIVE:
             return False
         self._drop_interims(job.request.stream_key)
-        waits = request_id not in self._running
         self.backlog.leave(job)
         job.entry = msgspec.structs.replace(
             job.entry, request=msgspec.structs.replace(job.request, kind=DecodeKind.FINAL)
         )
-        if waits:
+        if request_id not in self._running:
             self._admit(job)
         return True
 
@@ -212,26 +220,23 @@ class Scheduler:
         batch = self._take(crew, lane)
         if not batch:
             return False
-        if ready := [job for job in batch if await self._fetch(job)]:
+        await asyncio.gather(*(self.backlog.fetch(job) for job in batch if job.slip))
+        for job in batch:
+            if job.future.done():  # its audio could not be had, or nobody wants it any more
+                self._settle(job, _UNWANTED)
+        if ready := [job for job in batch if not job.future.done()]:
             await self._ask(crew, lane, ready)
         return True
 
-    async def _fetch(self, job: Job) -> bool:
-        """Have a job's audio at hand; False when it has come to its end instead."""
-        try:
-            await self.backlog.fetch(job)
-        except OSError as error:
-            log.error("audio that waited on disk cannot be read", error=str(error))  # noqa: TRY400  the disk's fault
-            self._settle(job, ModelError(ModelErrorCode.FAILED, "its audio could not be read back from disk"))
-            return False
-        return True
-
     def _take(self, crew: Crew, lane: int) -> list[Job]:
-        engine = crew.engine
+        engine, largest = crew.engine, crew.engine.largest_batch(lane)
+        retrying = any(job.entry.lost for job in self._running.values())
         waiting = [
             job.entry
-            for job in self.backlog
-            if lane in engine.lanes(job.request.kind.role) and not job.future.done() and not self._is_shown(job)
+            for kind in DecodeKind
+            if lane in engine.lanes(kind.role)
+            for job in self.backlog.first(kind, largest)
+            if not self._is_shown(job) and not (job.entry.lost and retrying)
         ]
         choice = choose(
             waiting,
@@ -242,10 +247,11 @@ class Scheduler:
             ),
             window=lambda entry: engine.window(lane, entry.audio_ms),
         )
-        for entry in choice.late:
-            job = self.backlog.job(entry)
+        for job in [self.backlog.job(entry) for entry in choice.late]:
             self.backlog.leave(job)
             job.fail(ModelErrorCode.DEADLINE)
+        if choice.late and not choice.batch:
+            return self._take(crew, lane)  # behind them there may be others of their calls
         batch = [self.backlog.job(entry) for entry in choice.batch]
         for job in batch:
             self.backlog.leave(job)
@@ -276,6 +282,8 @@ class Scheduler:
                 self._crew.wake(ModelRole.INTERIM)  # a newer one has waited for this, maybe at another engine
         else:
             self._remember_turn(job.request.group_key)
+        if job.entry.lost:
+            self._crew.wake(job.request.kind.role)  # others that were lost have waited for this
         if job.future.done():
             return
         if isinstance(answer, Hypothesis):
@@ -287,6 +295,6 @@ class Scheduler:
             job.fail(answer.code, answer.message)
 
     def _remember_turn(self, group_key: str) -> None:
-        groups = {job.request.group_key for job in self.backlog}
-        self._served = {group: at for group, at in self._served.items() if group in groups}
+        if len(self._served) > MOST_SERVED:
+            self._served = {group: at for group, at in self._served.items() if self.backlog.waits(group)}
         self._served[group_key] = self._clock()

@@ -38,7 +38,7 @@ class Utterance(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     heard_at: float
     """When the last speech arrived."""
     end_of_turn: bool
-    """False where the utterance was cut because it grew too long."""
+    """False where the utterance was cut: it grew too long, or the call was paused."""
 
 
 class SpeechTrack:
@@ -122,9 +122,9 @@ class SpeechTrack:
             return self._end()
         return self._cut(self._open) if len(self._open.blocks) >= self._longest else None
 
-    def finish(self) -> Utterance | None:
-        """Give the utterance that is open when the track's audio is over."""
-        return self._end() if self._endpointer.finish() else None
+    def finish(self, *, end_of_turn: bool = True) -> Utterance | None:
+        """Give the utterance that is open when the track's audio is over, or is no longer to be heard."""
+        return self._end(end_of_turn=end_of_turn) if self._endpointer.finish() else None
 
     def _begin(self, onset: int) -> None:
         """Open an utterance from the blocks kept: the pre-roll and what the onset has lasted."""
@@ -136,14 +136,14 @@ class SpeechTrack:
         for block in kept:
             self._open.append(block, voiced=True)
 
-    def _end(self) -> Utterance:
+    def _end(self, *, end_of_turn: bool = True) -> Utterance:
         current = self._open
         assert current is not None, "only an open utterance ends"  # noqa: S101
         stop = self._endpointer.last_voiced + 1
         keep = stop + TAIL_BLOCKS - current.origin
         self._before.extend(current.blocks[keep:])
         self._open = None
-        return self._utterance(current, current.blocks[:keep], stop, end_of_turn=True)
+        return self._utterance(current, current.blocks[:keep], stop, end_of_turn=end_of_turn)
 
     def _cut(self, current: _Open) -> Utterance:
         """End the utterance at its quietest place; what follows that is the next one's beginning."""

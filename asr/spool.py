@@ -6,12 +6,13 @@ import asyncio
 import errno
 import os
 import tempfile
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import IO, TYPE_CHECKING, TypeVar
+from typing import IO, TYPE_CHECKING
 
 import msgspec
 import structlog
+
+from asr.errands import Errands
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -19,13 +20,17 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-T = TypeVar("T")
-
 CHUNK_BYTES = 32_000
 """The file is given out in chunks of a second of audio, so that what has become free is as good as new."""
 
-MOST_WRITING_BYTES = 16_000_000
-"""What is on its way to the disk still lies in memory: on a disk that hangs no more than so much does."""
+MOST_WRITING_BYTES = 4_000_000
+"""What is on its way to the disk still lies in memory, and what is to be read waits behind it."""
+
+RESERVE_BYTES = 256 << 20
+"""So much of the disk is left to others: the event store may lie on it."""
+
+REST_SECONDS = 5.0
+"""So long a disk that could not be written is left alone."""
 
 
 class Slip(msgspec.Struct, frozen=True, eq=False):
@@ -50,9 +55,10 @@ class Spool:
         self._free: list[int] = []
         self.writing_bytes = 0
         """What is on its way to the disk."""
-        self._thread: ThreadPoolExecutor | None = None
+        self._errands = Errands("spool")
         self._file: IO[bytes] | None = None
-        self._failing = False
+        self._rest_until = 0.0
+        """On the loop's clock: a disk that could not be written is left alone until then."""
         self._closed = False
 
     @property
@@ -62,11 +68,10 @@ class Spool:
 
     def has_room(self, sizes: Sequence[int]) -> bool:
         """Tell whether audio of these sizes, in bytes, can be kept now."""
-        wanted = sum(map(_chunks, sizes))
-        return (
-            wanted <= self._limit - self._used + len(self._free)
-            and self.writing_bytes + sum(sizes) <= MOST_WRITING_BYTES
-        )
+        if self._closed or asyncio.get_running_loop().time() < self._rest_until or not self._errands.start():
+            return False
+        left = self._limit - self._used + len(self._free)
+        return sum(map(_chunks, sizes)) <= left and self.writing_bytes + sum(sizes) <= MOST_WRITING_BYTES
 
     def keep(self, audio: bytes, on_kept: Callable[[Slip, bool], None]) -> Slip:
         """Begin to write audio for which there is room; `on_kept` hears, later, whether it could be written."""
@@ -77,41 +82,37 @@ class Spool:
         self._used = fresh.stop
         slip = Slip((*reused, *fresh), len(audio))
         self.writing_bytes += slip.size
-        self._in_thread(self._write, slip, audio).add_done_callback(lambda done: self._kept(slip, done, on_kept))
+        self._errands.ask(self._write, slip, audio).add_done_callback(lambda done: self._kept(slip, done, on_kept))
         return slip
 
     async def read(self, slip: Slip) -> bytes:
         """Read audio back. Raises OSError."""
-        return await self._in_thread(self._read, slip)
+        return await self._errands.ask(self._read, slip)
 
     def free(self, slip: Slip) -> None:
         """Let others have the room, and the disk when nothing is kept any more."""
         self._free.extend(slip.chunks)
-        if len(self._free) == self._used and self._thread is not None and not self._closed:
+        if len(self._free) == self._used and not self._closed:
             self._used, self._free = 0, []
-            self._thread.submit(self._truncate)
+            self._errands.leave(self._truncate)
 
     def close(self) -> None:
         """Let go of the file. Does not wait for the disk."""
         self._closed = True
-        if self._thread is not None:
-            self._thread.submit(self._close)
-            self._thread.shutdown(wait=False)
+        self._errands.leave(self._close)
+        self._errands.close()
 
     def _kept(self, slip: Slip, done: asyncio.Future[None], on_kept: Callable[[Slip, bool], None]) -> None:
         self.writing_bytes -= slip.size
         if done.cancelled():
             return
         error = done.exception()
-        if error is not None and not self._failing:
-            log.error("audio that waits cannot be put on disk; it stays in memory as far as there is room", error=error)
-        self._failing = error is not None
+        if error is not None:
+            now = asyncio.get_running_loop().time()
+            if now >= self._rest_until:
+                log.error("audio that waits cannot be put on disk: it stays in memory while there is room", error=error)
+            self._rest_until = now + REST_SECONDS
         on_kept(slip, error is None)
-
-    def _in_thread(self, work: Callable[..., T], *arguments: object) -> asyncio.Future[T]:
-        if self._thread is None:
-            self._thread = ThreadPoolExecutor(1, "spool")
-        return asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)
 
     # In the thread.
 
@@ -122,6 +123,8 @@ class Spool:
 
     def _write(self, slip: Slip, audio: bytes) -> None:
         file, view = self._open(), memoryview(audio)
+        if (disk := os.fstatvfs(file)).f_bavail * disk.f_frsize < RESERVE_BYTES:
+            raise OSError(errno.ENOSPC, "it is nearly full")
         for place, chunk in enumerate(slip.chunks):
             piece = view[place * CHUNK_BYTES : (place + 1) * CHUNK_BYTES]
             if os.pwrite(file, piece, chunk * CHUNK_BYTES) != len(piece):

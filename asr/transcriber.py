@@ -183,7 +183,7 @@ class Transcriber:
         return attempt, False
 
     def _loops(self, job: _Job, attempt: Attempt) -> bool:
-        return loop(attempt, job.seconds, job.written) is not None
+        return loop(attempt, job.seconds, job.written, widest=job.window == LONGEST_SECONDS) is not None
 
     def _is_doubtful(self, job: _Job, attempt: Attempt) -> bool:
         return doubt(attempt, self._text(job, attempt), job.request.options.profile) is not None

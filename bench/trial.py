@@ -10,6 +10,7 @@ import tempfile
 import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import aiohttp
 import msgspec
 
 from bench.decoding import Decoding, watch_decoding
@@ -69,7 +70,9 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
         given = {
             "CONFIG": str(self.file) if self.file else None,
             "STATE_DIR": state_dir,
+            "HTTP__HOST": "127.0.0.1",
             "HTTP__PORT": "0",
+            "HTTP__TLS": "null",
             "AUDIOSOCKET": _json(listeners),
             "CALLS__MAX_CALLS": str(MOST_CALLS),
             "DELIVERY__ENDPOINTS": _json([endpoint]),
@@ -169,13 +172,17 @@ class Trial:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._all_ended.wait(), END_SECONDS)
         assert gateway.http_port is not None  # noqa: S101  it was asked for
+        try:
+            decoding = await watch_decoding(gateway.http_port)
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise TrialError(f"the gateway does not tell its metrics: {error!r}") from error
         return Outcome(
             script=self._script,
             done=done,
             arrivals=self._arrivals,
             window=window,
             load=load,
-            decoding=await watch_decoding(gateway.http_port),
+            decoding=decoding,
         )
 
 

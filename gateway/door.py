@@ -56,6 +56,7 @@ class Door:
         Those that are over and have finals waiting are not among them: they would make a late decoder look quick.
         """
         self._bearing.update(now, calls, self._decoder.effort(ModelRole.FINAL))
+        _ = self._decoder.level  # it eases as time passes, not only when a call asks for it
         wait_seconds = self._decoder.predicted_wait(now)
         if self._admission.update(now, wait_seconds):
             self._tell(wait_seconds, calls)

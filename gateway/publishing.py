@@ -77,6 +77,8 @@ class Publisher:
         self._live = Live(call_id, record, means.decoder)
         self._requests: dict[str, str] = {}
         """By what name an utterance is decoded."""
+        self._half_said: set[str] = set()
+        """Tracks on which something was published that was cut."""
         self._given_up = False
 
     def put(self, found: Found) -> bool:
@@ -163,6 +165,7 @@ class Publisher:
             del self._unpublished[spoken.utterance_id], self._requests[spoken.utterance_id]
 
     async def _publish_transcript(self, spoken: Spoken, future: asyncio.Future[Hypothesis]) -> None:
+        published = False
         try:
             heard = await future
         except asyncio.CancelledError:
@@ -174,10 +177,12 @@ class Publisher:
         else:
             self._previous = heard.text if (heard.confidence or 0) >= SURE else None
             published = await self._record.final(spoken, heard)
-            if published and _is_answer(spoken):
-                self._answered(spoken)
+        if spoken.settings.speech.endpointing == "auto_end":
+            self._tell_answer(spoken, published=published)
 
-
-def _is_answer(spoken: Spoken) -> bool:
-    """Tell whether a stream that waits for one answer has it with this: not with half of one that was cut."""
-    return spoken.settings.speech.endpointing == "auto_end" and spoken.utterance.end_of_turn
+    def _tell_answer(self, spoken: Spoken, *, published: bool) -> None:
+        """Tell of an answer when the speaker has paused behind it, be its last part without words."""
+        if not spoken.utterance.end_of_turn:
+            self._half_said |= {spoken.track.id} if published else set()
+        elif published or spoken.track.id in self._half_said:
+            self._answered(spoken)

@@ -11,7 +11,7 @@ import structlog
 from adapters.stream import RefusalReason, StreamEnd
 from gateway.door import Door
 from gateway.ids import uuid7
-from gateway.registrations import RegistrationConflictError, Registrations
+from gateway.registrations import RegistrationConflictError, Registrations, RegistrationsFullError
 from gateway.routes import Facts
 from gateway.session import CallSession
 
@@ -112,11 +112,16 @@ class Registry:
             if came[1] != registration:
                 raise RegistrationConflictError(registration.stream_id)
             return came[0]
-        reason = self._why_no_more()
+        now = self._means.clock()
+        known = self._registrations.find(registration.stream_id, now) is not None
+        reason = None if known else self._why_no_more()
         if reason and not self._is_open((registration.account, registration.external_call_id)):
             raise self.door.refusal(reason)
-        now = self._means.clock()
-        return self._registrations.add(registration, now, now + expires_in_seconds)
+        try:
+            return self._registrations.add(registration, now, now + expires_in_seconds)
+        except RegistrationsFullError:
+            self.door.refusal(RefusalReason.FULL)
+            raise
 
     def registered(self, name: str, account: str) -> list[Registration]:
         """Give what an account has announced and has not come yet, by a stream's name or its call's."""
@@ -213,7 +218,7 @@ class Registry:
 
     def tick(self, now: float) -> None:
         """Let time pass for every call, for those that are expected, and for those that may not come in."""
-        self.door.tick(now, sum(bool(session.streams) for session in self._calls.values()))
+        self._tick_door(now)
         for session in tuple(self._calls.values()):
             try:
                 session.tick(now)
@@ -224,6 +229,12 @@ class Registry:
             self._expire_at = now + EXPIRE_SECONDS
             for late in self._registrations.expire(now):
                 log.warning("registered stream never came", stream_id=late.stream_id, account=late.account)
+
+    def _tick_door(self, now: float) -> None:
+        try:
+            self.door.tick(now, sum(bool(session.streams) for session in self._calls.values()))
+        except Exception:  # ours; it must not stop the calls' clock
+            log.exception("it cannot be told whether finals are in time")
 
     async def run(self) -> None:
         """Own the calls' tasks until drained and empty."""

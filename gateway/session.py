@@ -6,6 +6,7 @@ What streams find in the descent of a frame, where nothing may wait or raise, go
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -170,7 +171,7 @@ class CallSession:
             return
         streams = tuple(self.streams)
         for stream in streams:
-            self._guarded(stream.flush)
+            self._guarded(partial(stream.flush, end_of_turn=False))
         self.paused = True  # whatever became of that
         self._find(Paused(reason, self._clock.ms(now)))
 
@@ -208,9 +209,14 @@ class CallSession:
         stream.close()
 
     def _answered(self, spoken: Spoken) -> None:
-        """End the stream that has brought the answer it was there for, unless it has ended by itself."""
-        for stream in tuple(self.streams):
-            if stream.carries(spoken.track.id):
+        """End the stream that has brought the answer it was there for, and those that only repeat its speaker.
+
+        Not while the call is paused: somebody wants nothing of it to be heard, and its end would end that.
+        """
+        if self.paused:
+            return
+        for stream in [each for each in self.streams if each.carries(spoken.track.id) or each.repeats(spoken.track)]:
+            if not stream.ended:
                 self._log.info("stream ended after an answer", track=spoken.track.id)
                 self._end_stream(stream, StreamEnded(StreamEnd.STOPPED))
 

@@ -12,7 +12,7 @@ from gateway.resuming import Resuming
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from adapters.stream import Peer, StreamEvent
+    from adapters.stream import Peer, StreamEvent, Track
     from gateway.events import Source
     from gateway.tracks import CallTrack, Glimpse
     from gateway.transcript import Spoken
@@ -63,6 +63,15 @@ class CallStream:
         """Tell whether a track, by its name in the call, is this stream's."""
         return any(track.track.id == track_id for track in self.tracks.values())
 
+    def repeats(self, speaker: Track) -> bool:
+        """Tell whether this stream waits for an answer of a speaker, too, whom another one carries."""
+        return any(
+            not track.decoded
+            and track.settings.speech.endpointing == "auto_end"
+            and (track.track.role, track.track.label) == (speaker.role, speaker.label)
+            for track in self.tracks.values()
+        )
+
     def handle(self, event: StreamEvent, arrived_at: float) -> None:
         """Take the next event; after the stream's end, of whichever side, nothing counts."""
         if self.ended:
@@ -91,11 +100,11 @@ class CallStream:
         for track in self.tracks.values():
             self._call.find_spoken(track.tick(now))
 
-    def flush(self) -> None:
-        """Give what was said so far."""
+    def flush(self, *, end_of_turn: bool = True) -> None:
+        """Give what was said so far; whether that was all that was to be said, whoever asks for it knows."""
         self._resume()
         for track in self.tracks.values():
-            self._call.find_spoken(track.finish())
+            self._call.find_spoken(track.finish(end_of_turn=end_of_turn))
 
     def resume(self, now: float) -> None:
         """Hear again, after a pause."""

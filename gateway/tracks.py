@@ -85,10 +85,10 @@ class CallTrack:
         """Let silence pass up to a moment; give the utterances this ends."""
         return self._hear(self.media.reach(moment))
 
-    def finish(self) -> Iterator[Spoken | Glimpse]:
-        """Give what is still open when the stream has ended."""
+    def finish(self, *, end_of_turn: bool = True) -> Iterator[Spoken | Glimpse]:
+        """Give what is still open when the stream has ended, or nothing more is to be heard for now."""
         yield from self._hear(self.media.finish())
-        rest = self.speech.finish()
+        rest = self.speech.finish(end_of_turn=end_of_turn)
         if rest is not None:
             yield self._spoken(rest)
 

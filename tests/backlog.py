@@ -41,7 +41,7 @@ class Desk:
     async def decode(self, finals: int) -> None:
         """Decode so many finals, one after the other, in so many seconds."""
         for _ in range(finals):
-            future = self._submit()
+            future = self.submit()
             await self.engine.wait_begun(self._submitted)
             self._advance(COST_SECONDS)
             await self.engine.release()
@@ -50,14 +50,15 @@ class Desk:
     async def fall_behind(self, finals: int = 20) -> list[asyncio.Future[Hypothesis]]:
         """Let so many finals wait, of which one has come to be decoded."""
         await self.decode(1)
-        return [self._submit() for _ in range(finals)]
+        return [self.submit() for _ in range(finals)]
 
     async def catch_up(self, waiting: list[asyncio.Future[Hypothesis]]) -> None:
         """Decode what waits, at once."""
         await self.engine.let_go()
         await asyncio.gather(*waiting)
 
-    def _submit(self) -> asyncio.Future[Hypothesis]:
+    def submit(self) -> asyncio.Future[Hypothesis]:
+        """Let a final wait, of a call of its own."""
         self._submitted += 1
         name = f"backlog {self._submitted}"
         return self.scheduler.submit(

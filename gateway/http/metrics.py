@@ -10,6 +10,11 @@ if TYPE_CHECKING:
     from gateway.metrics import Metrics
 
 
+OPENMETRICS_TYPE = "application/openmetrics-text"
+OPENMETRICS = f"{OPENMETRICS_TYPE};version=1.0.0"
+"""What is asked of prometheus_client: in the client's own words it would raise where a version is no number."""
+
+
 class MetricsPage:
     """The handler."""
 
@@ -21,5 +26,6 @@ class MetricsPage:
         return [web.get("/metrics", self._show)]
 
     async def _show(self, request: web.Request) -> web.Response:
-        body, content_type = self._metrics.page(",".join(request.headers.getall(hdrs.ACCEPT, ())))
+        accept = ",".join(request.headers.getall(hdrs.ACCEPT, ()))
+        body, content_type = self._metrics.page(OPENMETRICS if OPENMETRICS_TYPE in accept else "")
         return web.Response(body=body, headers={hdrs.CONTENT_TYPE: content_type})

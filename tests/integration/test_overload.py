@@ -123,6 +123,16 @@ async def test_metrics_are_read_and_nothing_else(tmp_path: Path, method: str, st
                 assert response.headers["Content-Type"].startswith("text/plain; version=0.0.4")
 
 
+@pytest.mark.parametrize("accept", ["text/plain;version=abc", "application/openmetrics-text;version=x", "a,;b", "*/*"])
+async def test_whatever_is_asked_for_is_answered(tmp_path: Path, accept: str) -> None:
+    async with house(tmp_path) as home, aiohttp.ClientSession() as session:
+        url = f"http://127.0.0.1:{home.http_port}/metrics"
+        async with session.get(url, headers={"Accept": accept}) as response:
+            assert response.status == 200
+            assert "abc" not in response.headers["Content-Type"]
+            assert "linescribe_calls 0.0" in await response.text()
+
+
 async def test_openmetrics_for_who_asks_for_it(tmp_path: Path) -> None:
     async with house(tmp_path) as home, aiohttp.ClientSession() as session:
         url = f"http://127.0.0.1:{home.http_port}/metrics"

@@ -86,13 +86,13 @@ def holder(engine: ModelPool, gate: Path) -> int:
 def test_the_settings_say_how_many_processes_there_are_and_on_which_devices() -> None:
     settings = Models(device="cuda", device_index=(0, 3), processes=2)
     engine = ModelPool.of(settings, weights("one"), weights("two"))
-    assert engine.lanes(ModelRole.FINAL) == [0, 2, 4, 6]
-    assert engine.lanes(ModelRole.INTERIM) == [1, 3, 5, 7]
+    assert engine.lanes(ModelRole.FINAL) == (0, 2, 4, 6)
+    assert engine.lanes(ModelRole.INTERIM) == (1, 3, 5, 7)
     assert [each._plan.settings.device_index for each in engine._processes] == [(0,), (0,), (3,), (3,)]
     engine = ModelPool.of(Models(processes=2, workers=3), weights("one"), weights("one"))
-    assert engine.lanes(ModelRole.INTERIM) == engine.lanes(ModelRole.FINAL) == [0, 1, 2, 3, 4, 5]
+    assert engine.lanes(ModelRole.INTERIM) == engine.lanes(ModelRole.FINAL) == (0, 1, 2, 3, 4, 5)
     engine = ModelPool.of(Models(processes=2, workers=2), weights("one"), weights("two"))
-    assert (engine.lanes(ModelRole.FINAL), engine.lanes(ModelRole.INTERIM)) == ([0, 1, 4, 5], [2, 3, 6, 7])
+    assert (engine.lanes(ModelRole.FINAL), engine.lanes(ModelRole.INTERIM)) == ((0, 1, 4, 5), (2, 3, 6, 7))
 
 
 async def test_each_lane_is_decoded_by_its_own_process() -> None:

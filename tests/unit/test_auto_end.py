@@ -137,6 +137,62 @@ async def test_an_answer_that_is_cut_for_its_length_is_waited_for() -> None:
     assert [each["end_of_turn"] for each in of(world.events, "transcript.final")] == [False, True]
 
 
+@pytest.mark.parametrize(
+    "engine",
+    [
+        FakeEngine(text=lambda request: "One" if is_first(request) else ""),
+        FakeEngine(fails=lambda request: not is_first(request)),
+    ],
+    ids=["without words", "failed"],
+)
+async def test_the_last_part_of_an_answer_that_was_cut_need_not_have_words(engine: FakeEngine) -> None:
+    speech = Speech(endpointing="auto_end", longest_utterance_ms=2_000)
+    async with running(World(engine, speech=speech)) as world:
+        world.say(SPEECH[: 16 * 2_300])
+        await until(lambda: of(world.events, "transcript.final"))
+        await settled()
+        assert not world.closed
+        world.wait(1.0)
+        await until(lambda: world.closed)
+    assert [each["text"] for each in of(world.events, "transcript.final")] == [engine._text(engine.begun[0])]
+
+
+async def test_what_a_pause_of_the_call_cuts_off_is_no_answer() -> None:
+    async with running(World(speech=AUTO_END)) as world:
+        world.say(SPEECH[: 16 * 1_000])
+        world.session.pause("card entry", world.now)
+        await until(lambda: of(world.events, "transcript.final"))
+        await settled()
+        assert not world.closed
+        world.session.resume(world.now)
+        world.wait(1.0)
+        await answer(world)
+        await until(lambda: world.closed)
+    assert [each["end_of_turn"] for each in of(world.events, "transcript.final")][:2] == [False, True]
+
+
+async def test_an_answer_that_is_committed_in_a_pause_does_not_end_it() -> None:
+    engine = FakeEngine(held=True)
+    async with running(World(engine, speech=AUTO_END)) as world:
+        world.say(SPEECH)
+        world.wait(1.0)
+        world.session.pause("card entry", world.now)
+        await engine.let_go()
+        await until(lambda: of(world.events, "transcript.final"))
+        await settled()
+        assert not world.closed
+        world.stream.end(HANGUP, world.now)
+
+
+async def test_a_stream_that_repeats_the_speaker_ends_with_the_one_that_is_heard() -> None:
+    async with running(World(speech=AUTO_END)) as world:
+        again, other = world.join(track=INBOUND), world.join()
+        await answer(world)
+        assert (world.closed, again.closed, other.closed) == (True, True, False)
+        other.hang_up()
+    assert world.events[-1]["utterances"] == 1
+
+
 async def test_what_is_said_before_the_stream_is_closed_is_not_lost() -> None:
     engine = FakeEngine(held=True)
     async with running(World(engine, speech=AUTO_END)) as world:
@@ -224,4 +280,4 @@ async def test_whatever_happens_the_record_is_complete_and_only_an_answer_ends_t
     assert ended["utterances"] == len(finals) + len(failed) + sum(ended["suppressed"].values())
     assert ended["reason"] == ("stopped" if closed else "hangup")
     if closed:
-        assert any(final["end_of_turn"] for final in finals)
+        assert finals, "an answer, of which the last part may have had no words"

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
 from adapters.stream import RefusalReason
+from asr.pressure import Level
 from config.settings import Calls
 from gateway.door import Door
 from tests.backlog import Desk
@@ -66,6 +68,33 @@ async def test_what_the_machine_bears_is_measured() -> None:
             await house.desk.decode(1)
             house.wait(3, calls=20)  # so that four seconds of twenty calls cost one
         assert house.door.capacity == pytest.approx(0.75 * 20 * 4, abs=2)
+
+
+async def test_it_stays_closed_while_there_is_no_model_though_nothing_waits() -> None:
+    house = House()
+    async with house.desk.working():
+        await house.desk.decode(1)
+        await house.desk.engine.set_down(0)
+        house.desk.submit().cancel()  # for which the lane has looked for its model
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert not house.wait(10)
+        assert not house.wait(60)
+        await house.desk.engine.set_down()
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert house.wait(4)
+
+
+async def test_pressure_eases_though_nobody_asks_how_hard_it_is() -> None:
+    house = House()
+    async with house.desk.working():
+        waiting = await house.desk.fall_behind()
+        house.wait(1)
+        levels = [house.desk.scheduler.level]
+        await house.desk.catch_up(waiting)
+        house.wait(5)
+        assert [*levels, house.desk.scheduler.level] == [Level.CRITICAL, Level.NORMAL]
 
 
 def test_refusals_are_counted_by_reason_and_all_reasons_are_there() -> None:

@@ -49,6 +49,11 @@ def test_a_missed_end_is_seen(
     assert loop(attempt(tokens, ended=ended), seconds, language) is expected
 
 
+def test_what_only_a_second_look_can_tell_is_not_doubted_where_there_is_none() -> None:
+    assert loop(attempt((8, 8)), 1.2, "en", widest=True) is None
+    assert loop(attempt((1, 2) * 4), 1.2, "en", widest=True) is Doubt.LOOP
+
+
 @pytest.mark.parametrize(
     ("log_probability", "no_speech", "text", "expected"),
     [

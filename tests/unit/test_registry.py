@@ -170,6 +170,7 @@ async def test_draining_waits_for_the_calls_in_progress_and_lets_their_streams_j
         with pytest.raises(Refusal):
             world.registry.register(announced(call="call-2"), 10)
         assert world.registry.register(announced(role="outbound"), 10) is True
+        assert world.registry.register(announced(role="outbound"), 10) is False, "what is known may be said again"
         second = world.admit("u-1", registered_only=True)
         assert second.call_id == first.call_id
         first.hang_up()
@@ -441,6 +442,7 @@ async def test_registrations_are_bounded_and_forgotten_in_time() -> None:
         world.registry.register(announced("u-2"), 20)
         with pytest.raises(RegistrationsFullError):
             world.registry.register(announced("u-3"), 10)
+        assert world.counts() == {RefusalReason.FULL: 1}
         world.now += 10
         with capture_logs() as logs:
             world.registry.tick(world.now)

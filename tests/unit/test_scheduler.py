@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import tempfile
+import threading
 from collections import Counter
 from itertools import count
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
+from asr import backlog
 from asr.policy import Limits
 from asr.pressure import Level
 from asr.scheduler import Scheduler
@@ -602,18 +604,89 @@ async def test_the_level_follows_the_interim_that_is_waited_for_longest() -> Non
         assert "".join(level.name[0] for level in levels) == "NEEEN"
 
 
-async def test_a_final_that_waits_counts_however_soon_its_turn_should_be() -> None:
+async def test_what_has_no_model_waits_for_as_long_as_it_is_away() -> None:
     clock = Hand()
     engine = FakeEngine()
     await engine.set_down(0)
     async with running(engine, clock=clock) as scheduler:
-        waits = scheduler.submit(final())
+        for _ in range(5):
+            await asyncio.sleep(0)  # the lanes find that they have to wait
         clock.now = 0.7
+        assert scheduler.predicted_wait(clock.now) == pytest.approx(0.7)
+        waits = scheduler.submit(final())
         assert scheduler.predicted_wait(clock.now) == pytest.approx(0.7)
         assert scheduler.level is Level.NORMAL  # it is no sign of too much work
         await engine.set_down()
         await waits
         assert scheduler.predicted_wait(clock.now) == 0.0
+
+
+async def test_one_call_with_many_finals_is_no_reason_to_let_nobody_in() -> None:
+    clock = Hand()
+    engine = FakeEngine(held=True)
+    async with running(engine, clock=clock) as scheduler:
+        first = scheduler.submit(final())
+        await engine.wait_begun(1)
+        clock.now = 1.0  # so long for one
+        await engine.release(1)
+        await first
+        futures = [scheduler.submit(final("many")) for _ in range(30)]
+        assert scheduler.predicted_wait(clock.now) == pytest.approx(4.0)
+        futures += [scheduler.submit(final(stream)) for stream in "abc"]
+        assert scheduler.predicted_wait(clock.now) == pytest.approx(7.0)
+        await engine.let_go()
+        await asyncio.gather(*futures)
+
+
+async def test_of_those_that_were_lost_one_is_decoded_at_a_time_however_many_lanes_there_are() -> None:
+    engine = FakeEngine(held=True, devices=3, batch_size=3, script={1: ModelErrorCode.CRASHED})
+    await engine.set_down(2, 4)
+    async with running(engine) as scheduler:
+        for _ in range(5):
+            await asyncio.sleep(0)  # the lanes find that they have to wait
+        futures = [scheduler.submit(final(stream)) for stream in "abc"]
+        await engine.wait_begun(3)
+        await engine.set_down()
+        await engine.release(1)  # all three are lost
+        for number in (4, 5, 6):
+            await engine.wait_begun(number)
+            for _ in range(20):
+                await asyncio.sleep(0)  # long enough for the other lanes to take one, if they would
+            assert (len(engine.begun), len(engine.busy)) == (number, 1)
+            await engine.release(1)
+        await asyncio.gather(*futures)
+
+
+async def test_of_a_call_with_thousands_of_finals_a_lane_looks_at_the_first_alone() -> None:
+    engine = FakeEngine(held=True, batch_size=4)
+    async with running(engine, seconds=9e9) as scheduler:
+        busy = scheduler.submit(final("busy"))
+        await engine.wait_begun(1)
+        futures = [scheduler.submit(final("many", ms=20)) for _ in range(3000)]
+        futures += [scheduler.submit(final(stream, ms=20)) for stream in "abc"]
+        assert len(list(scheduler.backlog.first(DecodeKind.FINAL, 4))) == 4 + 3
+        futures[0].cancel()
+        assert len(list(scheduler.backlog.first(DecodeKind.FINAL, 4))) == 4 + 3, "one that is cancelled hides no other"
+        await engine.let_go()
+        await asyncio.wait([busy, *futures])
+    assert [request.stream_key for request in engine.begun].count("many") == 2999
+
+
+async def test_a_disk_that_does_not_give_audio_back_fails_that_final_and_the_lane_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backlog, "FETCH_SECONDS", 0.05)
+    engine, spool, gate = FakeEngine(held=True), Spool(lambda: tmp_path, 9 * CHUNK_BYTES), threading.Event()
+    async with running(engine, seconds=2.0, spool=spool) as scheduler:
+        busy = scheduler.submit(final())
+        await engine.wait_begun(1)
+        futures = [scheduler.submit(final(stream)) for stream in "bcd"]
+        await spool.read(Slip((), 0))  # comes after what was to be written
+        monkeypatch.setattr(os, "pread", lambda *_: bytes(gate.wait(20)))
+        await engine.let_go()
+        assert await code_of(futures[0]) is ModelErrorCode.FAILED
+        await asyncio.gather(busy, *futures[1:])
+        gate.set()
 
 
 async def test_several_devices_decode_at_once() -> None:

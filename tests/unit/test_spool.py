@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,6 +22,7 @@ NOTHING = Slip((), 0)
 
 async def kept(spool: Spool, audio: bytes) -> tuple[Slip, bool]:
     """Keep audio, and wait until it is written or cannot be."""
+    spool.has_room([len(audio)])
     told: asyncio.Future[tuple[Slip, bool]] = asyncio.get_running_loop().create_future()
     spool.keep(audio, lambda slip, good: told.set_result((slip, good)))
     return await told
@@ -73,6 +76,7 @@ async def test_the_file_has_no_name_is_ours_alone_and_shrinks_when_it_is_empty(t
 
 async def test_what_is_freed_while_it_is_written_harms_nobody(tmp_path: Path) -> None:
     spool = Spool(lambda: tmp_path, 2 * CHUNK_BYTES)
+    assert spool.has_room([CHUNK_BYTES, CHUNK_BYTES])
     gone = spool.keep(b"a" * CHUNK_BYTES, lambda _slip, _good: None)
     stays = spool.keep(b"b" * CHUNK_BYTES, lambda _slip, _good: None)
     spool.free(gone)
@@ -87,11 +91,50 @@ async def test_a_disk_that_is_full_is_told(
 ) -> None:
     spool = Spool(lambda: tmp_path, 9 * CHUNK_BYTES)
     monkeypatch.setattr(os, "pwrite", lambda _file, piece, _at: len(piece) - 1)
+    assert spool.has_room([1])
     assert [(await kept(spool, bytes(CHUNK_BYTES)))[1] for _ in range(2)] == [False, False]
+    assert not spool.has_room([1]), "it is left alone for a while"
+    monkeypatch.setattr(spooling, "REST_SECONDS", 0.0)
+    await kept(spool, bytes(CHUNK_BYTES))
     monkeypatch.undo()
+    assert spool.has_room([1])
     assert (await kept(spool, bytes(CHUNK_BYTES)))[1]
     assert capsys.readouterr().out.count("cannot be put on disk") == 1
     spool.close()
+
+
+async def test_some_of_the_disk_is_left_to_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spool = Spool(lambda: tmp_path, 9 * CHUNK_BYTES)
+    assert spool.has_room([1])
+    monkeypatch.setattr(spooling, "RESERVE_BYTES", 1 << 62)
+    assert not (await kept(spool, bytes(CHUNK_BYTES)))[1]
+    spool.close()
+
+
+async def test_where_no_thread_can_be_had_there_is_no_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none_left(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", none_left)
+    spool = Spool(lambda: tmp_path, 9 * CHUNK_BYTES)
+    assert not spool.has_room([1])
+    assert spool.kept_bytes == spool.writing_bytes == 0
+
+
+async def test_a_disk_that_hangs_keeps_no_process_from_its_end() -> None:
+    code = """
+import asyncio, threading
+from asr.spool import Spool
+async def main():
+    spool = Spool(threading.Event().wait, 1 << 20)
+    assert spool.has_room([9])
+    spool.keep(b"123456789", print)
+    spool.close()
+asyncio.run(main())
+"""
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", code)
+    async with asyncio.timeout(20):
+        assert await process.wait() == 0
 
 
 async def test_a_file_that_became_shorter_is_an_error(tmp_path: Path) -> None:
