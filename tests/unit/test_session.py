@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import tracemalloc
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -241,6 +242,29 @@ async def test_audio_that_waits_on_disk_lies_nowhere_in_memory(tmp_path: Path) -
         await engine.let_go()
         await running
     assert len(of(world.events, "transcript.final")) == 12
+
+
+async def test_what_has_no_room_even_on_disk_is_named_with_its_span(tmp_path: Path) -> None:
+    engine, size = FakeEngine(held=True), len(SPEECH) * 2
+    spool = Spool(lambda: tmp_path, 5 * CHUNK_BYTES)  # room for one, and memory for another
+    world = World(engine, limits=Limits(track=2 * size), spool=spool)
+    world.stream.handle(world.started, world.now)
+    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+        running = group.create_task(world.run())
+        for _ in range(6):
+            world.say(SPEECH)
+            world.wait(1.0)
+        await engine.wait_begun(1)
+        world.stream.handle(StreamEnded(StreamEnd.HANGUP), world.now)
+        world.wait(1.1)
+        await engine.let_go()
+        await running
+    failed, finals = of(world.events, "transcript.failed"), of(world.events, "transcript.final")
+    assert {event["reason"] for event in failed} == {"overloaded"}
+    spans = sorted((event["start_ms"], event["end_ms"]) for event in (*failed, *finals))
+    assert (len(spans), len(finals) >= 2) == (6, True)
+    assert all(before[1] < after[0] for before, after in pairwise(spans)), "each has a span of its own"
+    assert world.events[-1]["failed"] == len(failed) > 0
 
 
 async def test_a_call_lingers_after_its_last_stream() -> None:
