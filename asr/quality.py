@@ -11,7 +11,6 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 import msgspec
-import numpy as np
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,9 +37,6 @@ TOKENS_AT_LEAST = 14
 MOST_TOKENS = 224
 """CTranslate2 gives a text half of what the decoder can hold."""
 
-LEAST_PEAK = 8
-"""The smallest step of mu-law (G.711), of 32,768. Speech that quiet does not come by telephone; a silent line may come
-a little louder out of the resampler, and is for the model to judge."""
 
 MANY = 4
 """So often nobody says the same; twice, people do say things, and then it takes them twice as long."""
@@ -75,12 +71,6 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     no_speech_probability: float
 
 
-def is_sound(audio: bytes) -> bool:
-    """Tell whether 16-bit PCM holds anything to hear; of nothing at all Whisper is sure that it is the word "you"."""
-    samples = np.frombuffer(audio, "<i2").astype(np.int32)
-    return bool(np.abs(samples).max(initial=0) > LEAST_PEAK)
-
-
 def most_tokens(audio_seconds: float, language: str, *, last: bool = False) -> int:
     """Tell after how many tokens a decoder is stopped; the last look may take what it likes."""
     most = TOKENS_AT_LEAST + round(PATIENCE * _rate(language) * audio_seconds)
@@ -106,15 +96,13 @@ def loop(attempt: Attempt, audio_seconds: float, language: str, *, widest: bool 
 
 def doubt(attempt: Attempt, text: str, profile: Profile) -> Doubt | None:
     """Tell whether a text is hardly likely, for which chance may be a remedy."""
-    if is_silence(attempt, profile):
-        return None
     if attempt.log_probability < profile.log_prob_threshold:
         return Doubt.IMPROBABLE
     return Doubt.COMPRESSIBLE if _compression_ratio(text) > profile.compression_ratio_threshold else None
 
 
 def is_silence(attempt: Attempt, profile: Profile) -> bool:
-    """Tell whether nobody spoke, as far as the model knows."""
+    """Tell whether nobody spoke, as far as the model knows; of single words it often thinks so."""
     return (
         attempt.no_speech_probability > profile.no_speech_threshold
         and attempt.log_probability < profile.log_prob_threshold

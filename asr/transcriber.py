@@ -11,16 +11,21 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
+from asr.evidence import Strength
+from asr.invention import invented
+from asr.listening import listen
 from asr.loading import is_out_of_memory
 from asr.prompts import MOST_BEFORE, fitted
-from asr.quality import Attempt, doubt, is_silence, is_sound, loop, most_tokens, said_once
-from asr.types import SAMPLE_RATE_HZ, DecodeKind, DecodeRequest, Hypothesis, Segment
+from asr.quality import Attempt, doubt, is_silence, loop, most_tokens, said_once
+from asr.silero import Silero
+from asr.types import SAMPLE_RATE_HZ, DecodeKind, DecodeRequest, Hypothesis, Segment, Suppressed
 from asr.whisper import PROMPT_AND_TEXT, Prompt, Search, Whisper
 from asr.windows import LONGEST_SECONDS, Windows, frames
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
 
+    from asr.listening import Heard
     from asr.types import Word
     from asr.weights import Weights
     from config.settings import Models
@@ -34,6 +39,7 @@ class _Job(msgspec.Struct, kw_only=True, eq=False):
 
     place: int
     request: DecodeRequest
+    heard: Heard
     features: Any
     """Log-mel, float32, (bins, frames)."""
     seconds: float
@@ -62,6 +68,7 @@ class Transcriber:
         self.compute_type = self._whisper.compute_type
         self.name = f"{weights.name} {self.compute_type}"
         self._windows = Windows.of(weights.name, full=settings.window == "full")
+        self._voices = Silero().probabilities if settings.second_opinion else None
 
     def warm_up(self) -> None:
         """Decode a second of faint noise: the first decode is slower than all others."""
@@ -85,10 +92,11 @@ class Transcriber:
         """
         jobs = []
         for place, request in enumerate(requests):
-            if is_sound(request.audio):
-                jobs.append(self._job(place, request))
+            heard = listen(request.audio, self._voices)
+            if heard.reason is None:
+                jobs.append(self._job(place, request, heard))
             else:
-                yield place, Hypothesis(text="", model=self.name)
+                yield place, Hypothesis(text="", model=self.name, suppressed=Suppressed(reason=heard.reason))
         for group in _grouped(jobs, lambda job: job.window):
             self._encode(group)
         for job in jobs:
@@ -103,12 +111,13 @@ class Transcriber:
         for job, attempt in doubtful:
             yield job.place, self._answer(job, self._settled_or_kept(job, attempt))
 
-    def _job(self, place: int, request: DecodeRequest) -> _Job:
-        seconds = len(request.audio) / 2 / SAMPLE_RATE_HZ
+    def _job(self, place: int, request: DecodeRequest, heard: Heard) -> _Job:
+        seconds = len(heard.audio) / 2 / SAMPLE_RATE_HZ
         return _Job(
             place=place,
             request=request,
-            features=self._whisper.features(request.audio),
+            heard=heard,
+            features=self._whisper.features(heard.audio),
             seconds=seconds,
             window=self._windows.first(seconds),
             language=request.language if self._whisper.multilingual else ENGLISH,
@@ -158,7 +167,7 @@ class Transcriber:
         """Look again where the end was missed; try chance where the decoder is unsure; take off what is left over."""
         attempt, agreed = self._look_again(job, attempt)
         attempts = [attempt]
-        for chance in _chances(job.request):
+        for chance in _chances(job, attempt):
             if not self._is_doubtful(job, attempts[-1]) and (agreed or not self._loops(job, attempts[-1])):
                 return attempts[-1]
             agreed = False
@@ -186,36 +195,47 @@ class Transcriber:
         return loop(attempt, job.seconds, job.written, widest=job.window == LONGEST_SECONDS) is not None
 
     def _is_doubtful(self, job: _Job, attempt: Attempt) -> bool:
-        return doubt(attempt, self._text(job, attempt), job.request.options.profile) is not None
+        text, profile = self._text(job, attempt), job.request.options.profile
+        return doubt(attempt, text, profile) is not None
 
     def _text(self, job: _Job, attempt: Attempt) -> str:
         text: str = self._whisper.tokenizer(job.language).decode(list(attempt.tokens))
         return text.strip()
 
     def _answer(self, job: _Job, attempt: Attempt) -> Hypothesis:
-        text = "" if is_silence(attempt, job.request.options.profile) else self._text(job, attempt)
+        text = self._text(job, attempt)
+        reason = invented(job.heard.evidence, attempt, text, job.request.options.profile)
         nothing = Hypothesis(
             text="",
             model=self.name,
             language=job.language,
             language_probability=job.language_probability,
             retries=job.looks - 1,
+            suppressed=None if reason is None else Suppressed(reason=reason, text=text),
         )
-        if not text:
+        if reason is not None:
             return nothing
         return msgspec.structs.replace(
             nothing,
             text=text,
             confidence=math.exp(attempt.log_probability),
             no_speech_probability=attempt.no_speech_probability,
-            segments=(Segment(text=text, start_ms=0, end_ms=round(job.seconds * 1000)),),
+            segments=(_segment(job, text),),
             words=tuple(self._words(job, attempt)) if job.request.options.word_times else (),
         )
 
     def _words(self, job: _Job, attempt: Attempt) -> Iterator[Word]:
         tokenizer = self._whisper.tokenizer(job.language, job.request.options.task)
         heard = min(job.features.shape[1], frames(job.window))
-        return self._whisper.words(job.encoded, attempt.tokens, tokenizer, heard)
+        for word in self._whisper.words(job.encoded, attempt.tokens, tokenizer, heard):
+            start_ms, end_ms = word.start_ms + job.heard.skipped_ms, word.end_ms + job.heard.skipped_ms
+            yield msgspec.structs.replace(word, start_ms=start_ms, end_ms=end_ms)
+
+
+def _segment(job: _Job, text: str) -> Segment:
+    """Make the one stretch of text that there is, of all that was decoded."""
+    skipped_ms = job.heard.skipped_ms
+    return Segment(text=text, start_ms=skipped_ms, end_ms=skipped_ms + round(job.seconds * 1000))
 
 
 def _grouped(jobs: Sequence[_Job], key: Callable[[_Job], Hashable]) -> Collection[list[_Job]]:
@@ -235,9 +255,13 @@ def _search(request: DecodeRequest) -> Search:
     return Search(beam_size=profile.beam_size, patience=profile.patience, length_penalty=profile.length_penalty)
 
 
-def _chances(request: DecodeRequest) -> Iterator[Search]:
-    """Give the ways in which a final is tried again where it is hardly likely; an interim is soon replaced."""
-    if request.kind is not DecodeKind.INTERIM:
-        profile = request.options.profile
+def _chances(job: _Job, attempt: Attempt) -> Iterator[Search]:
+    """Give the ways in which a final is tried again where it is hardly likely.
+
+    An interim is soon replaced, and where there is hardly a voice chance would only find words.
+    """
+    found, profile = job.heard.evidence, job.request.options.profile
+    hopeless = is_silence(attempt, profile) if found is None else found.strength is Strength.WEAK
+    if job.request.kind is not DecodeKind.INTERIM and not hopeless:
         for temperature in profile.temperatures:
             yield Search(temperature=temperature, best_of=profile.best_of, length_penalty=profile.length_penalty)

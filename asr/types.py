@@ -100,6 +100,31 @@ class Segment(msgspec.Struct, frozen=True, kw_only=True):
     end_ms: int
 
 
+class Reason(StrEnum):
+    """Why there is no text of an utterance; a closed set, fit for a metric's label and for `call.ended`."""
+
+    SILENCE = "silence"
+    """Nothing that could be heard at all."""
+    TONE = "tone"
+    MUSIC = "music"
+    NOISE = "noise"
+    """A sound of another kind, and no voice."""
+    IMPROBABLE = "improbable"
+    """Hardly a voice, and a text of which the model was not sure."""
+    PHRASE = "phrase"
+    """Hardly a voice, and what the model writes of silence."""
+    EMPTY = "empty"
+    """The model heard no words."""
+
+
+class Suppressed(msgspec.Struct, frozen=True, kw_only=True):
+    """What a model has written, and is not to be believed."""
+
+    reason: Reason
+    text: str = ""
+    """Empty where nothing was decoded."""
+
+
 class Hypothesis(msgspec.Struct, frozen=True, kw_only=True):
     """What a model made of one request. `text` is trimmed and may be empty."""
 
@@ -113,6 +138,8 @@ class Hypothesis(msgspec.Struct, frozen=True, kw_only=True):
     no_speech_probability: float | None = None
     retries: int = 0
     """How often it was decoded again before it was believed."""
+    suppressed: Suppressed | None = None
+    """Why there is no text."""
     segments: tuple[Segment, ...] = ()
     words: tuple[Word, ...] = ()
 

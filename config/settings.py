@@ -118,6 +118,7 @@ class Models(Group, frozen=True, kw_only=True):
     workers: Annotated[int, msgspec.Meta(ge=0, le=16)] = 0
     threads: Annotated[int, msgspec.Meta(ge=0, le=256)] = 0
     window: Literal["follow", "full"] = "follow"
+    second_opinion: bool = True
     batch_size: Annotated[int, msgspec.Meta(ge=1, le=64)] = 8
     decode_limit_seconds: Positive = 120.0
     cache_dir: str | None = None

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from adapters.stream import RefusalReason
     from asr.pressure import Level
     from asr.tally import Done
-    from asr.types import DecodeKind
+    from asr.types import DecodeKind, Reason
 
 
 BATCH_BOUNDS = (1, 2, 4, 8, 16, 32, 64)
@@ -38,6 +38,11 @@ class Live(Protocol):
     @property
     def admitting(self) -> bool:
         """Whether a new call would be let in."""
+        ...
+
+    @property
+    def suppressed(self) -> Mapping[Reason, int]:
+        """Utterances without words, by reason; all of them are there."""
         ...
 
 
@@ -150,6 +155,10 @@ class Metrics:
         yield audio
 
     def _of_decoding(self) -> Iterator[Metric]:
+        suppressed = CounterMetricFamily("linescribe_suppressed", "Utterances without words.", labels=["reason"])
+        for reason, count in self._live.suppressed.items():
+            suppressed.add_metric([reason], count)
+        yield suppressed
         sizes = HistogramMetricFamily("linescribe_batch_size", "Requests decoded together.", labels=["job_type"])
         retries = CounterMetricFamily("linescribe_retries", "Texts that were looked at again.", labels=["job_type"])
         for kind, done in self._queue.done.items():

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
+from asr.types import Reason, Suppressed
 from gateway import transcript
 from gateway.events import (
     CallEnded,
@@ -87,6 +88,8 @@ class Means(msgspec.Struct, frozen=True, kw_only=True):
     interims: Interims = NoInterims()
     clock: Callable[[], float]
     wall: Callable[[], float]
+    suppressed: dict[Reason, int] = msgspec.field(default_factory=lambda: dict.fromkeys(Reason, 0))
+    """Utterances without words, by reason, of all calls."""
 
 
 class CallRecord:
@@ -183,21 +186,25 @@ class CallRecord:
         """Publish `transcript.final`; where the model heard no words, count the utterance and tell False."""
         self._close(spoken)
         if not heard.text:
-            self._suppressed["empty"] = self._suppressed.get("empty", 0) + 1
-            self._log.info("utterance without words", utterance_id=spoken.utterance_id)
+            self._suppress(spoken, heard.suppressed or Suppressed(reason=Reason.EMPTY))
             return False
         now = self._means.clock()
         await self._publish(lambda place: transcript.final(spoken, heard, place, self._clock, now), spoken.source)
-        words = {"text": heard.text} if self._means.settings.log.transcripts else {}
-        self._log.info(
-            "final",
-            utterance_id=spoken.utterance_id,
-            start_ms=spoken.start_ms,
-            end_ms=spoken.end_ms,
-            latency_ms=transcript.latency_ms(spoken, now),
-            **words,
-        )
+        latency_ms = transcript.latency_ms(spoken, now)
+        self._log.info("final", **self._about(spoken, heard.text), latency_ms=latency_ms)
         return True
+
+    def _suppress(self, spoken: Spoken, suppressed: Suppressed) -> None:
+        """Count an utterance of which there is no text that can be believed."""
+        reason = suppressed.reason
+        self._suppressed[reason] = self._suppressed.get(reason, 0) + 1
+        self._means.suppressed[reason] += 1
+        self._log.info("utterance without words", **self._about(spoken, suppressed.text), reason=reason)
+
+    def _about(self, spoken: Spoken, text: str) -> dict[str, Any]:
+        """Tell the log where an utterance is, and its text only where that may stand there."""
+        about = {"utterance_id": spoken.utterance_id, "start_ms": spoken.start_ms, "end_ms": spoken.end_ms}
+        return about | ({"text": text} if self._means.settings.log.transcripts else {})
 
     async def failed(self, spoken: Spoken, error: ModelError) -> None:
         """Publish `transcript.failed`."""

@@ -16,9 +16,10 @@ from gateway.routes import Facts
 from gateway.session import CallSession
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from adapters.stream import Peer, StreamOffer
+    from asr.types import Reason
     from gateway.record import Means
     from gateway.registrations import Registration
     from gateway.routes import CallSettings, Routes
@@ -71,6 +72,11 @@ class Registry:
     def streams(self) -> int:
         """Streams that have not ended."""
         return sum(len(session.streams) for session in self._calls.values())
+
+    @property
+    def suppressed(self) -> Mapping[Reason, int]:
+        """Utterances without words, by reason."""
+        return self._means.suppressed
 
     @property
     def admitting(self) -> bool:

@@ -14,6 +14,8 @@ SPEECH = Path(__file__).parent / "speech"
 SHORT_ANSWERS = tuple(sorted(file.stem for file in SPEECH.glob("*.ulaw")))
 """Prompts of one word: digits, letters, greetings."""
 
+MUSIC = Path(__file__).parent / "music" / "macroform-cold_day.ulaw"
+
 SILENT_BLOCK = bytes(640)
 """20 ms at 16 kHz."""
 
@@ -28,6 +30,11 @@ def prompt(name: str) -> bytes:
 def short_answer(name: str) -> bytes:
     """Read a prompt of one word as 16-bit mono PCM at 8 kHz."""
     return decoder(Encoding.PCMU)((SPEECH / f"{name}.ulaw").read_bytes())
+
+
+def music() -> bytes:
+    """Read six seconds of hold music as 16-bit mono PCM at 8 kHz."""
+    return decoder(Encoding.PCMU)(MUSIC.read_bytes())
 
 
 def blocks(pcm: bytes) -> list[bytes]:

@@ -21,12 +21,14 @@ from asr.types import (
     ModelError,
     ModelErrorCode,
     ModelLoadError,
+    Reason,
+    Suppressed,
 )
 from asr.weights import Weights, resolve, verify
 from asr.worker import ModelProcess
 from config.profiles import PROFILES, Profile
 from config.settings import Models
-from tests.sound import speech_blocks
+from tests.sound import blocks, music, speech_blocks
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -123,10 +125,41 @@ async def test_every_profile_hears_the_words(engine: ModelProcess, profile: Prof
     assert (await decode(engine, request)).text == ONLY_PERSON
 
 
-async def test_a_profile_says_when_nobody_spoke(engine: ModelProcess) -> None:
-    strict = Profile(no_speech_threshold=0.0, log_prob_threshold=0.0, temperatures=())
-    request = msgspec.structs.replace(asks(prompt("conf-onlyperson")), options=DecodeOptions(profile=strict))
-    assert (await decode(engine, request)).text == ""
+STRICT = DecodeOptions(profile=Profile(no_speech_threshold=0.0, log_prob_threshold=0.0, temperatures=()))
+"""With this the model never believes itself."""
+
+
+async def test_where_a_voice_is_clear_the_doubts_of_the_model_count_for_nothing(engine: ModelProcess) -> None:
+    request = msgspec.structs.replace(asks(prompt("conf-onlyperson")), options=STRICT)
+    assert (await decode(engine, request)).text == ONLY_PERSON
+
+
+async def test_without_a_second_opinion_the_model_says_when_nobody_spoke(weights: Weights) -> None:
+    alone = Transcriber(weights, Models(second_opinion=False))
+    request = msgspec.structs.replace(asks(prompt("conf-onlyperson")), options=STRICT)
+    ((_, heard),) = alone.decode([request])
+    assert heard.text == ""
+    assert heard.suppressed == Suppressed(reason=Reason.IMPROBABLE, text=ONLY_PERSON)
+
+
+async def test_nothing_is_made_of_music(engine: ModelProcess) -> None:
+    heard = await decode(engine, asks(b"".join(blocks(music()))))
+    assert heard.text == ""
+    assert heard.suppressed is not None
+    assert heard.suppressed.reason in {Reason.MUSIC, Reason.PHRASE, Reason.IMPROBABLE}
+
+
+async def test_words_behind_music_are_heard_where_they_are(engine: ModelProcess) -> None:
+    before = b"".join(blocks(music()))
+    words = DecodeOptions(word_times=True)
+    alone = await decode(engine, msgspec.structs.replace(asks(prompt("conf-onlyperson")), options=words))
+    request = msgspec.structs.replace(asks(before + prompt("conf-onlyperson")), options=words)
+    heard = await decode(engine, request)
+    assert heard.text == ONLY_PERSON
+    for word, after in zip(alone.words, heard.words, strict=True):
+        assert abs(after.end_ms - word.end_ms - len(before) // BYTES_PER_MS) <= 200
+    assert heard.segments[0].start_ms > 4000
+    assert heard.segments[0].end_ms <= (len(before) + len(prompt("conf-onlyperson"))) // BYTES_PER_MS
 
 
 async def test_what_is_translated_is_english_and_keeps_its_own_language(engine: ModelProcess) -> None:

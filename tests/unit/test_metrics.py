@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from adapters.stream import RefusalReason
 from asr.pressure import Level
 from asr.tally import Done
-from asr.types import DecodeKind
+from asr.types import DecodeKind, Reason
 from gateway.metrics import Metrics
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "metrics.md"
@@ -28,6 +28,7 @@ class Sight(msgspec.Struct, kw_only=True):
     streams: int = 5
     admitting: bool = True
     capacity: int | None = 12
+    suppressed: dict[Reason, int] = msgspec.field(default_factory=lambda: dict.fromkeys(Reason, 0))
     refused: dict[RefusalReason, int] = msgspec.field(default_factory=lambda: dict.fromkeys(RefusalReason, 0))
     waiting: dict[DecodeKind, int] = msgspec.field(default_factory=lambda: dict.fromkeys(DecodeKind, 0))
     places: dict[str, float] = msgspec.field(default_factory=lambda: {"memory": 7.5, "disk": 1.5})
@@ -57,6 +58,7 @@ def test_everything_is_told_as_it_is() -> None:
     sight = Sight()
     sight.refused[RefusalReason.OVERLOADED] = 4
     sight.waiting[DecodeKind.SPECULATIVE] = 2
+    sight.suppressed[Reason.MUSIC] = 6
     assert values(sight) == {
         "stt_active_connections": 5,
         "linescribe_calls": 3,
@@ -75,6 +77,7 @@ def test_everything_is_told_as_it_is() -> None:
         "linescribe_waiting_audio_seconds disk": 1.5,
         **{f"linescribe_batch_size_count {kind}": 0 for kind in DecodeKind},
         **{f"linescribe_batch_size_sum {kind}": 0 for kind in DecodeKind},
+        **{f"linescribe_suppressed_total {reason}": 6 * (reason is Reason.MUSIC) for reason in Reason},
         **{f"linescribe_retries_total {kind}": 0 for kind in DecodeKind},
     }
 

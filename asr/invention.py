@@ -1,0 +1,70 @@
+"""Whether anybody said what a model has written: the text beside what could be heard. Pure.
+
+Whisper writes something of everything it is given, music and noise included, and mostly without being sure of it. What
+it says of real words, be it one letter, it may be as unsure of: so its doubts count only where little was heard.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from asr.evidence import BRIEF_SECONDS, Strength
+from asr.quality import is_silence
+from asr.tones import Sound
+from asr.types import Reason
+
+if TYPE_CHECKING:
+    from asr.evidence import Evidence
+    from asr.quality import Attempt
+    from config.profiles import Profile
+
+
+SURE = -0.5
+"""The mean log-probability of a text's tokens that is taken for sure."""
+
+PHRASES = frozenset((Path(__file__).parent / "phrases.txt").read_text(encoding="utf-8").splitlines())
+"""What Whisper writes of silence, in lower case and without marks. People say most of it, too."""
+
+
+def unheard(evidence: Evidence, sound: Sound) -> Reason | None:
+    """Tell why a sound need not be decoded: nothing in it is a voice."""
+    strength = evidence.strength
+    if (sound is Sound.DRONE and strength < Strength.STRONG) or (sound is Sound.TONE and strength < Strength.SOME):
+        return Reason.TONE
+    if strength is Strength.NONE:
+        return Reason.MUSIC if sound is Sound.MUSIC else Reason.NOISE
+    return None
+
+
+def invented(evidence: Evidence | None, attempt: Attempt, text: str, profile: Profile) -> Reason | None:
+    """Tell why a text is not to be believed. Without evidence there is only the model's own word."""
+    if not text:
+        return Reason.EMPTY
+    if evidence is None:
+        return Reason.IMPROBABLE if is_silence(attempt, profile) else None
+    if evidence.strength is Strength.STRONG:
+        return None
+    doubts = _of_hardly_a_voice if evidence.strength is Strength.WEAK else _of_moments
+    return doubts(evidence, attempt, profile, is_phrase=_plain(text) in PHRASES)
+
+
+def _of_hardly_a_voice(evidence: Evidence, attempt: Attempt, profile: Profile, *, is_phrase: bool) -> Reason | None:
+    if is_phrase and attempt.log_probability < SURE:
+        return Reason.PHRASE
+    least = SURE if evidence.seconds > BRIEF_SECONDS else profile.log_prob_threshold
+    sure = attempt.log_probability >= least and attempt.no_speech_probability <= profile.no_speech_threshold
+    return None if sure else Reason.IMPROBABLE
+
+
+def _of_moments(evidence: Evidence, attempt: Attempt, profile: Profile, *, is_phrase: bool) -> Reason | None:
+    """Doubt what comes of moments of a long sound; short words are what moments make, and are doubted but rarely."""
+    if is_phrase and is_silence(attempt, profile):
+        return Reason.PHRASE
+    doubtful = evidence.seconds > BRIEF_SECONDS and attempt.log_probability < profile.log_prob_threshold
+    return Reason.IMPROBABLE if doubtful else None
+
+
+def _plain(text: str) -> str:
+    return " ".join(re.sub(r"[^\w\s']", " ", text.lower()).split())
