@@ -900,7 +900,7 @@ async def test_hostile_clients_leave_a_good_one_its_service(tls: ssl.SSLContext 
 
 
 @given(st.lists(st.one_of(st.binary(max_size=200), st.sampled_from(list(HOSTILE.values())[:12])), max_size=4))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 async def test_no_bytes_harm_it(packets: list[bytes]) -> None:
     with capture_logs() as logs:
         async with serving() as port, port.raw() as (_, writer):
@@ -911,7 +911,7 @@ async def test_no_bytes_harm_it(packets: list[bytes]) -> None:
 
 
 @given(st.text(), st.sampled_from(["GET", "POST", "DELETE", "BREW", "\N{LATIN SMALL LETTER U WITH DIAERESIS}"]))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 async def test_no_path_harms_it(path: str, method: str) -> None:
     words = f"{method} /{path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".encode(errors="surrogatepass")
     with capture_logs() as logs:

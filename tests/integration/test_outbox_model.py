@@ -203,7 +203,7 @@ class Trial:
 
 
 @given(st.lists(steps, max_size=40))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 async def test_the_store_keeps_its_promises(plan: list[Step]) -> None:
     with tempfile.TemporaryDirectory() as directory:
         trial = Trial(Path(directory))
@@ -218,7 +218,7 @@ async def test_the_store_keeps_its_promises(plan: list[Step]) -> None:
 
 
 @given(st.permutations([(call, number) for call in "abc" for number in range(1, 5)]), st.integers(1, 5))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 async def test_each_line_is_delivered_in_order(mixed: list[tuple[str, int]], limit: int) -> None:
     """However the calls are interleaved; each of them appends in order."""
     turns = [call for call, _ in mixed]

@@ -212,7 +212,7 @@ async def test_after_its_end_nobody_listens() -> None:
 
 
 @given(st.lists(st.tuples(st.binary(max_size=300), st.booleans()), max_size=5))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 async def test_whatever_is_posted_is_answered_and_never_with_an_error_of_ours(posts: list[tuple[bytes, bool]]) -> None:
     async with receiving() as peer:
         for body, signed in posts:

@@ -250,7 +250,7 @@ async def test_the_next_question_may_be_asked_in_the_same_call() -> None:
     assert [each["track"] for each in of(world.events, "transcript.final")] == ["inbound", "inbound-2"]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     happenings=st.lists(
         st.tuples(st.sampled_from(["say", "wait", "let be"]), st.integers(1, 150)), min_size=1, max_size=10

@@ -75,7 +75,7 @@ def test_speakers_take_turns_in_the_order_in_which_they_begin() -> None:
     assert order == ["customer", "agent", "agent"]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(MOMENTS, MOMENTS)
 def test_however_two_speak_each_is_heard_as_if_alone_and_all_in_order(
     one: list[tuple[int, int]], other: list[tuple[int, int]]
@@ -92,7 +92,7 @@ def test_however_two_speak_each_is_heard_as_if_alone_and_all_in_order(
         assert [each.utterance.audio for each in own] == [each.utterance.audio for each in alone]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(MOMENTS)
 def test_what_is_reached_is_done(moments: list[tuple[int, int]]) -> None:
     parts = listen(Blocks([*silence(1), *spoken(moments), *silence(PART_BLOCKS)]), [None])
@@ -103,7 +103,7 @@ def test_what_is_reached_is_done(moments: list[tuple[int, int]]) -> None:
         reached = part.reached_ms
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(MOMENTS, st.sampled_from([2_000, 30_000]))
 def test_no_utterance_begins_before_what_its_track_calls_settled(moments: list[tuple[int, int]], longest: int) -> None:
     track = SpeechTrack(Speech(longest_utterance_ms=longest))

@@ -505,7 +505,7 @@ Happening = st.tuples(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(happenings=st.lists(Happening, max_size=25))
 async def test_whatever_comes_and_goes_every_call_is_whole(happenings: list[tuple[str, str, TrackRole]]) -> None:
     async with running() as world:

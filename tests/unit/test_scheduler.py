@@ -979,7 +979,7 @@ SCRIPT = st.dictionaries(
 
 
 # A schedule that does not come to its end takes ten seconds: it is told as it was found, and not made smaller.
-@settings(max_examples=150, deadline=None, derandomize=True, phases=[Phase.explicit, Phase.generate])
+@settings(max_examples=150, derandomize=True, phases=[Phase.explicit, Phase.generate])
 @given(ACTIONS, SCRIPT, st.booleans(), st.booleans(), st.integers(1, 3))
 def test_random_schedules(
     actions: list[tuple[str, str, int]],

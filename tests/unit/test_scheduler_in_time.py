@@ -196,7 +196,7 @@ TALKS = st.lists(TALK, min_size=1, max_size=12)
 FINAL_MS, INTERIM_MS = st.integers(5, 2000), st.integers(5, 500)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(TALKS, st.booleans(), FINAL_MS, INTERIM_MS)
 def test_whoever_speaks_and_however_slow_the_model_every_final_comes(
     talks: list[list[Talk]], shared: bool, final_ms: int, interim_ms: int
@@ -205,7 +205,7 @@ def test_whoever_speaks_and_however_slow_the_model_every_final_comes(
         assert (len(speaker.final_waits), speaker.failed) == (speaker.said, [])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(TALKS, st.booleans(), FINAL_MS, st.integers(20, 100))
 def test_memory_is_bounded_and_what_has_no_room_is_told(
     talks: list[list[Talk]], shared: bool, final_ms: int, limit_seconds: int
@@ -217,7 +217,7 @@ def test_memory_is_bounded_and_what_has_no_room_is_told(
         assert set(speaker.failed) <= {ModelErrorCode.OVERLOADED}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(TALKS, st.booleans(), st.integers(50, 400))
 def test_who_says_little_waits_for_one_turn_of_each_other_speaker_at_most(
     talks: list[list[Talk]], shared: bool, final_ms: int
@@ -231,7 +231,7 @@ def test_who_says_little_waits_for_one_turn_of_each_other_speaker_at_most(
     assert max(speaker.final_waits, default=0) <= running_seconds + turns_seconds + own_seconds
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(TALKS, FINAL_MS, st.integers(5, 60))
 def test_everybody_sees_something_while_finals_are_in_time(
     talks: list[list[Talk]], final_ms: int, interim_ms: int

@@ -657,7 +657,7 @@ Happening = st.one_of(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     happenings=st.lists(Happening, max_size=12),
     codes=st.dictionaries(st.integers(1, 6), st.sampled_from([ModelErrorCode.CRASHED, ModelErrorCode.FAILED])),

@@ -148,7 +148,7 @@ def test_a_pause_just_before_the_limit_is_the_end_and_not_a_cut() -> None:
     assert utterance.end_of_turn
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.tuples(st.booleans(), st.integers(1, 120)), max_size=8),
     st.integers(2_000, 5_000),
@@ -172,7 +172,7 @@ def test_any_talk_gives_utterances_in_order_that_share_no_audio(
         reached = stop
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.integers(2_000, 3_200), st.integers(20, 158))
 def test_a_cut_leaves_no_crumbs(longest_ms: int, spoken: int) -> None:
     chosen = Speech(longest_utterance_ms=longest_ms // 20 * 20)

@@ -154,7 +154,7 @@ async def test_closed_before_anything_was_kept(tmp_path: Path) -> None:
 ACTS = st.lists(st.tuples(st.booleans(), st.integers(0, 3 * CHUNK_BYTES)), max_size=30)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(ACTS)
 def test_whatever_comes_and_goes_nothing_is_mixed_up(tmp_path: Path, acts: list[tuple[bool, int]]) -> None:
     async def work() -> None:

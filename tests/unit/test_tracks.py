@@ -114,7 +114,7 @@ def test_an_utterance_ends_in_time_when_frames_stop() -> None:
     assert caller.now - stopped <= 0.5 + 0.3 + 0.1, "hangover and 300 ms, seen at the next tick"
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.lists(
         st.one_of(
