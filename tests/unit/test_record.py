@@ -4,12 +4,13 @@ import asyncio
 import json
 from typing import TYPE_CHECKING, Any
 
+import pytest
 import structlog
 
 from adapters.stream import StreamEnd
 from asr.scheduler import Scheduler
-from asr.types import Hypothesis, ModelError, ModelErrorCode
-from config.settings import Settings
+from asr.types import Hypothesis, ModelError, ModelErrorCode, Reason, Suppressed
+from config.settings import Log, Settings
 from gateway.record import REMEMBERED_UTTERANCES, CallRecord, Means, NoInterims
 from gateway.transcript import Clock
 from tests.fakes import FakeEngine
@@ -53,13 +54,15 @@ class Screen:
 class World:
     """A record with a store that is a list."""
 
-    def __init__(self, *, endpoints: Sequence[str] = ("crm",), interims: Interims | None = None) -> None:
+    def __init__(
+        self, *, endpoints: Sequence[str] = ("crm",), interims: Interims | None = None, log_transcripts: bool = False
+    ) -> None:
         self.screen = Screen()
         self.stored: list[StoredEvent] = []
         self.store_open = asyncio.Event()
         self.store_open.set()
-        means = Means(
-            settings=Settings(),
+        self.means = means = Means(
+            settings=Settings(log=Log(transcripts=log_transcripts)),
             decoder=Scheduler(FakeEngine(), clock=lambda: 105.0),
             publish=self._publish,
             interims=interims or self.screen,
@@ -197,3 +200,30 @@ async def test_what_is_remembered_is_bounded() -> None:
     world.show(REMEMBERED_UTTERANCES + 1)
     assert world.screen.shown == []
     assert len(world.record._published) == REMEMBERED_UTTERANCES
+
+
+def suppressed(reason: Reason, text: str = "") -> Hypothesis:
+    return Hypothesis(text="", model="base int8", suppressed=Suppressed(reason=reason, text=text))
+
+
+async def test_what_is_left_out_is_counted_by_reason_of_the_call_and_of_all_calls() -> None:
+    world = World()
+    await world.record.started({})
+    for number, reason in enumerate([Reason.MUSIC, Reason.MUSIC, Reason.PHRASE]):
+        assert await world.record.final(spoken(number=number), suppressed(reason)) is False
+    assert await world.record.final(spoken(number=3), Hypothesis(text="", model="base int8")) is False
+    assert (await world.end())["suppressed"] == {"music": 2, "phrase": 1, "empty": 1}
+    assert [event.type for event in world.stored] == ["call.started", "call.ended"]
+    counts = {reason: count for reason, count in world.means.suppressed.items() if count}
+    assert counts == {Reason.MUSIC: 2, Reason.PHRASE: 1, Reason.EMPTY: 1}
+    assert set(world.means.suppressed) == set(Reason)
+
+
+@pytest.mark.parametrize("log_transcripts", [False, True])
+async def test_the_log_names_what_was_left_out_and_its_text_only_where_it_may(*, log_transcripts: bool) -> None:
+    world = World(log_transcripts=log_transcripts)
+    with structlog.testing.capture_logs() as lines:
+        await world.record.final(spoken(), suppressed(Reason.PHRASE, "Thank you."))
+    (line,) = lines
+    assert (line["reason"], line["utterance_id"], line["start_ms"]) == ("phrase", "call_inbound_2", 2_300)
+    assert line.get("text") == ("Thank you." if log_transcripts else None)
