@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 SURE = -0.5
 """The mean log-probability of a text's tokens that is taken for sure."""
 
+CLEAR = 0.8
+"""A voice is mostly this likely somewhere; a soft and steady instrument may last, and is not."""
+
 PHRASES = frozenset((Path(__file__).parent / "phrases.txt").read_text(encoding="utf-8").splitlines())
 """What Whisper writes of silence, in lower case and without marks. People say most of it, too."""
 
@@ -44,26 +47,24 @@ def invented(evidence: Evidence | None, attempt: Attempt, text: str, profile: Pr
         return Reason.EMPTY
     if evidence is None:
         return Reason.IMPROBABLE if is_silence(attempt, profile) else None
-    if evidence.strength is Strength.STRONG:
+    if not _is_doubtful(evidence, attempt, profile, is_phrase=_plain(text) in PHRASES):
         return None
-    doubts = _of_hardly_a_voice if evidence.strength is Strength.WEAK else _of_moments
-    return doubts(evidence, attempt, profile, is_phrase=_plain(text) in PHRASES)
+    return Reason.PHRASE if _plain(text) in PHRASES else Reason.IMPROBABLE
 
 
-def _of_hardly_a_voice(evidence: Evidence, attempt: Attempt, profile: Profile, *, is_phrase: bool) -> Reason | None:
-    if is_phrase and attempt.log_probability < SURE:
-        return Reason.PHRASE
-    least = SURE if evidence.seconds > BRIEF_SECONDS else profile.log_prob_threshold
-    sure = attempt.log_probability >= least and attempt.no_speech_probability <= profile.no_speech_threshold
-    return None if sure else Reason.IMPROBABLE
-
-
-def _of_moments(evidence: Evidence, attempt: Attempt, profile: Profile, *, is_phrase: bool) -> Reason | None:
-    """Doubt what comes of moments of a long sound; short words are what moments make, and are doubted but rarely."""
-    if is_phrase and is_silence(attempt, profile):
-        return Reason.PHRASE
-    doubtful = evidence.seconds > BRIEF_SECONDS and attempt.log_probability < profile.log_prob_threshold
-    return Reason.IMPROBABLE if doubtful else None
+def _is_doubtful(evidence: Evidence, attempt: Attempt, profile: Profile, *, is_phrase: bool) -> bool:
+    """Doubt the less, the more speaks for a voice."""
+    unsure = attempt.log_probability < SURE
+    unlikely = attempt.log_probability < profile.log_prob_threshold
+    silent = attempt.no_speech_probability > profile.no_speech_threshold
+    long = evidence.seconds > BRIEF_SECONDS
+    match evidence.strength:
+        case Strength.STRONG:
+            return evidence.peak < CLEAR and silent and unsure
+        case Strength.SOME:
+            return (evidence.peak < CLEAR and silent and unsure) or (long and unlikely)
+        case _:
+            return silent or unlikely or (unsure and (long or is_phrase))
 
 
 def _plain(text: str) -> str:

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     Probabilities = npt.NDArray[np.float32]
 
 
+GLANCE_BYTES = 2000 * BYTES_PER_MS
+
+
 class Heard(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """An utterance as it is worth decoding."""
 
@@ -35,17 +38,28 @@ class Heard(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """Why it is not worth decoding."""
 
 
-def listen(audio: bytes, probabilities: Callable[[bytes], Probabilities] | None) -> Heard:
-    """Listen to 16-bit PCM at 16 kHz, with a detector of voices where a second opinion is wanted."""
+def listen(audio: bytes, probabilities: Callable[[bytes], Probabilities] | None, *, at_a_glance: bool = False) -> Heard:
+    """Listen to 16-bit PCM at 16 kHz, with a detector of voices where a second opinion is wanted.
+
+    A voice in the last two seconds is enough `at_a_glance`: then nothing is left out of the rest.
+    """
     if audioop.max(audio, 2) <= LEAST_PEAK:
         return Heard(audio=audio, reason=Reason.SILENCE)  # of which Whisper is sure that it is the word "you"
     if probabilities is None:
         return Heard(audio=audio)
+    if at_a_glance and len(audio) > GLANCE_BYTES:
+        last = _weighed(probabilities(audio[-GLANCE_BYTES:]), GLANCE_BYTES)
+        if last.strength is Strength.STRONG:
+            return Heard(audio=audio, evidence=last)
     found = probabilities(audio)
-    summed = evidence(found, len(audio) / 2 / SAMPLE_RATE_HZ)
+    summed = _weighed(found, len(audio))
     sound = Sound.NOISE if summed.strength is Strength.STRONG else kind_of_sound(audio)
     if reason := unheard(summed, sound):
         return Heard(audio=audio, evidence=summed, reason=reason)
     start_ms, end_ms = spoken_span(found)
     spoken = audio[start_ms * BYTES_PER_MS : end_ms * BYTES_PER_MS]
     return Heard(audio=spoken, skipped_ms=start_ms, evidence=summed)
+
+
+def _weighed(probabilities: Probabilities, size: int) -> Evidence:
+    return evidence(probabilities, size / 2 / SAMPLE_RATE_HZ)

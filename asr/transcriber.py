@@ -92,7 +92,7 @@ class Transcriber:
         """
         jobs = []
         for place, request in enumerate(requests):
-            heard = listen(request.audio, self._voices)
+            heard = listen(request.audio, self._voices, at_a_glance=request.kind is DecodeKind.INTERIM)
             if heard.reason is None:
                 jobs.append(self._job(place, request, heard))
             else:

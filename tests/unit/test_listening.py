@@ -54,6 +54,35 @@ def test_speech_is_cut_out_of_what_is_none_and_keeps_its_place() -> None:
     assert len(heard.audio) < len(at_16_khz(prompt("vm-sorry"))) + 2 * 16_000 * 2
 
 
+class Counting:
+    """Silero, and how much it was asked about."""
+
+    def __init__(self) -> None:
+        self.asked: list[int] = []
+
+    def probabilities(self, audio: bytes) -> np.typing.NDArray[np.float32]:
+        self.asked.append(len(audio) // 32_000)
+        return VOICES.probabilities(audio)
+
+
+def test_at_a_glance_a_voice_at_the_end_is_enough_and_all_is_kept() -> None:
+    rng = np.random.default_rng(1)
+    audio = at_16_khz(pcm(rng.normal(0, 300, 5 * RATE_HZ)) + prompt("vm-sorry"))
+    counting = Counting()
+    heard = listen(audio, counting.probabilities, at_a_glance=True)
+    assert (heard.audio, heard.reason, counting.asked) == (audio, None, [2])
+
+
+def test_at_a_glance_what_has_no_voice_at_its_end_is_listened_to_as_a_whole() -> None:
+    rng = np.random.default_rng(1)
+    noise = pcm(rng.normal(0, 300, 5 * RATE_HZ))
+    counting = Counting()
+    glanced = listen(at_16_khz(prompt("vm-sorry") + noise), counting.probabilities, at_a_glance=True)
+    assert glanced == listen(at_16_khz(prompt("vm-sorry") + noise), VOICES.probabilities) or glanced.reason is None
+    assert len(counting.asked) == 2
+    assert listen(at_16_khz(noise), VOICES.probabilities, at_a_glance=True).reason is Reason.NOISE
+
+
 @pytest.mark.parametrize(("peak", "silent"), [(0, True), (8, True), (9, False), (32767, False)])
 def test_what_mu_law_could_not_carry_is_silence(peak: int, *, silent: bool) -> None:
     audio = np.array([0, peak, 0, -peak] * 4000, "<i2").tobytes()
