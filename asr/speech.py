@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from asr.endpointing import ONSET_SLACK_BLOCKS, Began, Endpointer, quietest
+from asr.types import SAMPLE_RATE_HZ
 from asr.vad import BLOCK_MS, BLOCK_SAMPLES, voice_detector
 
 if TYPE_CHECKING:
@@ -39,6 +40,11 @@ class Utterance(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """When the last speech arrived."""
     end_of_turn: bool
     """False where the utterance was cut: it grew too long, or the call was paused."""
+
+    @property
+    def speech_seconds(self) -> float:
+        """Length of the speech, without pre-roll and tail."""
+        return (self.end_sample - self.start_sample) / SAMPLE_RATE_HZ
 
 
 class SpeechTrack:

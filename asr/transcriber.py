@@ -13,6 +13,7 @@ import numpy as np
 
 from asr.evidence import Strength
 from asr.invention import invented
+from asr.language import ENGLISH, Known, among, likely_ones
 from asr.listening import listen
 from asr.loading import is_out_of_memory
 from asr.prompts import MOST_BEFORE, fitted
@@ -30,9 +31,6 @@ if TYPE_CHECKING:
     from asr.weights import Weights
     from config.settings import Models
 
-ENGLISH = "en"
-"""All that models without other languages know, and all that the others translate into."""
-
 
 class _Job(msgspec.Struct, kw_only=True, eq=False):
     """One request on its way."""
@@ -47,6 +45,8 @@ class _Job(msgspec.Struct, kw_only=True, eq=False):
     language: str | None
     """What is spoken; None until it is known."""
     language_probability: float | None = None
+    languages: dict[str, float] = {}
+    """How likely each is; empty where nobody asked."""
     prompt: Prompt = Prompt(tokens=[], before=0)
     encoded: Any = None
     """What the encoder made of the window: (1, positions, width)."""
@@ -99,6 +99,7 @@ class Transcriber:
                 yield place, Hypothesis(text="", model=self.name, suppressed=Suppressed(reason=heard.reason))
         for group in _grouped(jobs, lambda job: job.window):
             self._encode(group)
+            self._recognise(group)
         for job in jobs:
             self._introduce(job)
         doubtful = []
@@ -129,10 +130,19 @@ class Transcriber:
         for job, each in zip(jobs, encoded, strict=True):
             job.encoded = each
 
+    def _recognise(self, jobs: Sequence[_Job]) -> None:
+        """Find out which language is spoken, where that is asked; windows must be of one length."""
+        asked = [job for job in jobs if job.language is None]
+        if not asked:
+            return
+        for job, heard in zip(asked, self._whisper.languages([job.encoded for job in asked]), strict=True):
+            known = job.request.known or Known()
+            job.languages = among(heard, known.allowed)
+            job.language = known.after(job.languages, job.request.speech_seconds).language
+            job.language_probability = job.languages.get(job.language or "", 0.0)
+
     def _introduce(self, job: _Job) -> None:
         """Say in which language and after which words the text begins."""
-        if job.language is None:
-            job.language, job.language_probability = self._whisper.detect_language(job.encoded)
         options, prefix = job.request.options, job.request.prefix_words
         tokenizer = self._whisper.tokenizer(job.language, options.task)
         words = tokenizer.encode(" " + " ".join(prefix))[:MOST_BEFORE] if prefix else []
@@ -210,6 +220,7 @@ class Transcriber:
             model=self.name,
             language=job.language,
             language_probability=job.language_probability,
+            languages=likely_ones(job.languages),
             retries=job.looks - 1,
             suppressed=None if reason is None else Suppressed(reason=reason, text=text),
         )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 # At run time too: msgspec resolves the annotations below.
+from asr.language import Known  # noqa: TC001
 from config.profiles import Profile, Task
 
 if TYPE_CHECKING:
@@ -73,6 +74,10 @@ class DecodeRequest(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """On the scheduler's clock: a request still waiting then fails with code `deadline`. None waits on."""
     language: str | None = None
     """What is spoken, ISO 639-1; None lets the model detect it."""
+    known: Known | None = None
+    """What is known of the language where the model is to detect it, and to tell what it heard."""
+    speech_seconds: float = 0.0
+    """How much of the audio is speech; says how much the model's word on the language counts."""
     prefix_words: tuple[str, ...] = ()
     """Words already settled in this utterance, for the decoder to go on from."""
     options: DecodeOptions = DecodeOptions()
@@ -132,7 +137,11 @@ class Hypothesis(msgspec.Struct, frozen=True, kw_only=True):
     model: str
     """Name and compute type, such as `base int8`."""
     language: str | None = None
+    """What it was decoded in."""
     language_probability: float | None = None
+    """How likely this audio alone makes that language, among those allowed; None where it was given."""
+    languages: dict[str, float] = {}
+    """The same for every language that is at all likely."""
     confidence: float | None = None
     """exp of the mean token log-probability, 0 to 1."""
     no_speech_probability: float | None = None

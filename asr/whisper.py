@@ -124,10 +124,13 @@ class Whisper:
             encoded = encoded.to(ctranslate2.DataType.float32)
         return np.array(encoded)
 
-    def detect_language(self, encoded: Array) -> tuple[str, float]:
-        """Guess what is spoken; give its code and how likely it is."""
-        ((best, *_),) = self._model.model.detect_language(_storage([encoded]))
-        return best[0].removeprefix("<|").removesuffix("|>"), best[1]
+    def languages(self, encoded: Sequence[Array]) -> list[dict[str, float]]:
+        """Tell how likely each language is, the likeliest first; windows must be of one length.
+
+        That is one step of the decoder, on what the encoder has made already.
+        """
+        found = self._model.model.detect_language(_storage(encoded))
+        return [{token.removeprefix("<|").removesuffix("|>"): each for token, each in likely} for likely in found]
 
     def generate(
         self, encoded: Sequence[Array], prompts: Sequence[Prompt], *, most: int, search: Search

@@ -36,12 +36,23 @@ def check_language(language: str) -> None:
         raise ValueError(f"Expected a language code such as en, es or de, or auto, got {language!r}{hint}")
 
 
+def check_languages(languages: Sequence[str]) -> None:
+    """Refuse a list in which something else stands than languages, each once."""
+    for language in languages:
+        if language == "auto":
+            raise ValueError("Expected language codes such as en, es or de in languages; auto stands under language")
+        check_language(language)
+    distinct("codes in languages", languages)
+
+
 def is_english_only(model: str) -> bool:
     """Tell by its name whether a model knows no other language."""
     return model.endswith(".en") or (model.startswith("distil-") and "/" not in model)
 
 
-def check_model_language(model: str, language: str | None, task: str | None = None) -> None:
+def check_model_language(
+    model: str, language: str | None, task: str | None = None, languages: Sequence[str] | None = None
+) -> None:
     """Refuse a language, or to translate, for a model that knows English only; and one that lies in nobody's home."""
     check_path(model)
     if not is_english_only(model):
@@ -50,6 +61,8 @@ def check_model_language(model: str, language: str | None, task: str | None = No
         raise ValueError(f"Expected task transcribe, for {model} knows English only; or another model")
     if language not in {"en", "auto", None}:
         raise ValueError(f"Expected language en, for {model} knows no other; or another model")
+    if languages and "en" not in languages:
+        raise ValueError(f"Expected en among languages, for {model} knows no other; or another model")
 
 
 def check_token(secret: Secret) -> None:

@@ -6,9 +6,9 @@ from typing import Annotated
 
 import msgspec
 
-from config.checks import check_language
+from config.checks import check_language, check_languages
 from config.profiles import Task  # noqa: TC001  msgspec resolves the annotations below
-from config.types import Count, Endpointing, Group, Name, Role
+from config.types import Codes, Count, Endpointing, Group, Name, Role
 
 DEFAULT_ROUTE = "default"
 """The name of what applies where no route fits."""
@@ -38,6 +38,7 @@ class Route(Group, frozen=True, kw_only=True):
     name: Name
     match: Match = Match()
     language: str | None = None
+    languages: Codes | None = None
     task: Task | None = None
     profile: Name | None = None
     condition_on_previous_text: bool | None = None
@@ -53,6 +54,7 @@ class Route(Group, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if self.language is not None:
             check_language(self.language)
+        check_languages(self.languages or ())
 
     @property
     def matches_all(self) -> bool:

@@ -11,6 +11,7 @@ import msgspec
 
 from config.checks import (
     check_language,
+    check_languages,
     check_model_language,
     check_path,
     decode_webhook_secret,
@@ -25,7 +26,7 @@ from config.listeners import AudioSocketListener, Http
 from config.profiles import PROFILES, REALTIME, Profile, Task
 from config.routes import DEFAULT_ROUTE, Route
 from config.secret import Secret  # noqa: TC001
-from config.types import Count, DeviceIndex, Endpointing, Group, Name, NotNegative, Positive
+from config.types import Codes, Count, DeviceIndex, Endpointing, Group, Name, NotNegative, Positive
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -107,6 +108,7 @@ class Models(Group, frozen=True, kw_only=True):
     interim: Annotated[str, msgspec.Meta(min_length=1)] = "base"
     final: Annotated[str, msgspec.Meta(min_length=1)] = "base"
     language: str = "en"
+    languages: Codes = ()
     task: Task = "transcribe"
     profile: Name = REALTIME
     profiles: dict[Name, Profile] = msgspec.field(default_factory=dict)
@@ -129,8 +131,9 @@ class Models(Group, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         check_language(self.language)
+        check_languages(self.languages)
         for model in (self.interim, self.final):
-            check_model_language(model, self.language, self.task)
+            check_model_language(model, self.language, self.task, self.languages)
         known("models.profile", [self.profile], list(self.known_profiles))
         distinct("numbers in models.device_index", [str(index) for index in self.device_index])
         if self.device == "cpu" and self.device_index != (0,):
@@ -262,4 +265,4 @@ class Settings(Group, frozen=True, kw_only=True):
                 list(self.models.known_profiles),
             )
             for model in (self.models.interim, self.models.final):
-                check_model_language(model, route.language, route.task)
+                check_model_language(model, route.language, route.task, route.languages)

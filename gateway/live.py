@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from asr.hangover import hangover_ms
+from asr.language import ENGLISH
 from asr.pacing import Step
 from asr.types import DecodeKind, DecodeOptions, DecodeRequest, ModelError, ModelErrorCode
 from config.profiles import PROFILES, REALTIME
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     import asyncio
 
     from asr.types import Decoder, Hypothesis
+    from gateway.languages import Asked, CallLanguages
     from gateway.record import CallRecord
     from gateway.tracks import Glimpse
     from gateway.transcript import Spoken
@@ -37,10 +39,13 @@ class _Trial(msgspec.Struct, frozen=True, eq=False):
 class Live:
     """The open utterances of one call."""
 
-    def __init__(self, call_id: str, record: CallRecord, decoder: Decoder) -> None:
+    def __init__(self, call_id: str, record: CallRecord, decoder: Decoder, languages: CallLanguages) -> None:
         self._call_id = call_id
         self._record = record
         self._decoder = decoder
+        self._languages = languages
+        self._english_only = False
+        """Whether the model for interims has shown that it knows no other language."""
         self._trials: dict[str, _Trial] = {}
         self._interims: dict[str, str] = {}
         """The latest request for an interim of each utterance."""
@@ -106,15 +111,16 @@ class Live:
             self._decoder.cancel(trial.request_id)
 
     def _show(self, spoken: Spoken) -> None:
-        if spoken.utterance_id in self._resting:
+        if spoken.utterance_id in self._resting or (self._english_only and not self._is_english(spoken)):
             return
         # As the call's settings have it, without the final before: what an interim goes on from should not sway it.
         quick = msgspec.structs.replace(spoken.settings.decode, profile=PROFILES[REALTIME], word_times=False)
         request = self._request(spoken, DecodeKind.INTERIM, quick)
         self._interims[spoken.utterance_id] = request.request_id
-        self._decoder.submit(request).add_done_callback(partial(self._shown, spoken.without_audio()))
+        shown = partial(self._shown, spoken.without_audio(), request.language)
+        self._decoder.submit(request).add_done_callback(shown)
 
-    def _shown(self, spoken: Spoken, future: Decoding) -> None:
+    def _shown(self, spoken: Spoken, language: str | None, future: Decoding) -> None:
         if spoken.utterance_id not in self._interims or future.cancelled():
             return  # it has ended, or a newer one is on its way
         if error := future.exception():
@@ -122,10 +128,19 @@ class Live:
             if isinstance(error, ModelError) and error.code is ModelErrorCode.CRASHED:
                 self._resting.add(spoken.utterance_id)
             return
+        if _is_at_a_loss(future.result(), language):
+            self._english_only = True
+            return
         revision = self._revisions.get(spoken.utterance_id, 0) + 1
         if future.result().text:
             self._revisions[spoken.utterance_id] = revision
             self._record.interim(spoken, future.result(), revision=revision, stable_chars=0)
+
+    def _is_english(self, spoken: Spoken) -> bool:
+        """Tell whether it is settled that English is spoken."""
+        language = spoken.settings.spoken
+        known = self._languages.known(spoken.track.id, language)
+        return ENGLISH in ((language.given,) if known is None else (known.held, known.presumed))
 
     def _request(self, spoken: Spoken, kind: DecodeKind, options: DecodeOptions) -> DecodeRequest:
         self._requests += 1
@@ -135,12 +150,20 @@ class Live:
             request_id=f"{spoken.utterance_id}~{self._requests}",
             kind=kind,
             options=options,
+            asked=self._languages.ask(spoken.track.id, spoken.settings.spoken, quick=kind is DecodeKind.INTERIM),
             first=spoken.utterance_id not in self._revisions,
         )
 
 
 def decode_request(
-    call_id: str, spoken: Spoken, *, request_id: str, kind: DecodeKind, options: DecodeOptions, first: bool = False
+    call_id: str,
+    spoken: Spoken,
+    *,
+    request_id: str,
+    kind: DecodeKind,
+    options: DecodeOptions,
+    asked: Asked,
+    first: bool = False,
 ) -> DecodeRequest:
     """Ask for the text of what was said."""
     return DecodeRequest(
@@ -151,9 +174,16 @@ def decode_request(
         first=first,
         audio=spoken.utterance.audio,
         origin_sample=spoken.utterance.origin_sample,
-        language=None if spoken.settings.language == "auto" else spoken.settings.language,
+        language=asked.language,
+        known=asked.known,
+        speech_seconds=spoken.utterance.speech_seconds,
         options=options,
     )
+
+
+def _is_at_a_loss(heard: Hypothesis, language: str | None) -> bool:
+    """Tell whether a model answered in English, though it was asked for another language, or to find it out."""
+    return heard.language == ENGLISH != language and heard.language_probability is None
 
 
 def _has_succeeded(future: Decoding) -> bool:

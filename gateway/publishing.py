@@ -6,8 +6,11 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import msgspec
+import structlog
 
-from asr.types import DecodeKind, ModelError, ModelErrorCode
+from asr.pressure import Level
+from asr.types import BYTES_PER_MS, DecodeKind, ModelError, ModelErrorCode
+from gateway.languages import Asked, CallLanguages
 from gateway.live import Live, decode_request
 from gateway.tracks import CallTrack, Glimpse
 from gateway.transcript import Spoken
@@ -19,9 +22,14 @@ if TYPE_CHECKING:
     from gateway.record import CallRecord, Means
     from gateway.routes import CallSettings
 
+log = structlog.get_logger()
+
 FOUND_LIMIT = 1000
 """What a call may find faster than it is published. One that reaches it is no telephone's, and ends; what it has
 said until then is still decoded."""
+
+MOST_KEPT_BYTES = 60_000 * BYTES_PER_MS
+"""A minute of a call's audio is kept beyond its decode, at most; nothing is decoded twice of what comes beyond it."""
 
 SURE = 0.5
 """A final of which the model is less confident is not what the next one goes on from: an error would be handed down."""
@@ -74,7 +82,10 @@ class Publisher:
         """What was said and has neither a final nor a failure yet, by utterance."""
         self._previous: str | None = None
         """The call's last final, if the model was sure of it."""
-        self._live = Live(call_id, record, means.decoder)
+        self._languages = CallLanguages()
+        self._live = Live(call_id, record, means.decoder, self._languages)
+        self._kept: dict[str, bytes] = {}
+        """The audio of utterances that may turn out to be in another language than they are decoded in."""
         self._requests: dict[str, str] = {}
         """By what name an utterance is decoded."""
         self._half_said: set[str] = set()
@@ -136,6 +147,7 @@ class Publisher:
         self._requests[spoken.utterance_id] = request_id
         if self._given_up:
             future.cancel()
+        self._keep(spoken)
         waiting = self._unpublished[spoken.utterance_id] = spoken.without_audio()
         await self._decoding.put((waiting, future))
 
@@ -146,6 +158,7 @@ class Publisher:
             request_id=spoken.utterance_id,
             kind=DecodeKind.FINAL,
             options=self._options(spoken.settings),
+            asked=self._languages.ask(spoken.track.id, spoken.settings.spoken),
         )
         return request.request_id, self._means.decoder.supersede(request)
 
@@ -162,6 +175,7 @@ class Publisher:
             spoken, future = item
             await asyncio.wait({future})
             await self._publish_transcript(spoken, future)
+            self._kept.pop(spoken.utterance_id, None)
             del self._unpublished[spoken.utterance_id], self._requests[spoken.utterance_id]
 
     async def _publish_transcript(self, spoken: Spoken, future: asyncio.Future[Hypothesis]) -> None:
@@ -175,10 +189,54 @@ class Publisher:
         except ModelError as error:
             await self._record.failed(spoken, error)
         else:
+            heard = await self._in_its_language(spoken, heard)
             self._previous = heard.text if (heard.confidence or 0) >= SURE else None
             published = await self._record.final(spoken, heard)
         if spoken.settings.speech.endpointing == "auto_end":
             self._tell_answer(spoken, published=published)
+
+    def _keep(self, spoken: Spoken) -> None:
+        """Keep the audio for a second decode, while that would be soon done and does not come to much."""
+        audio = spoken.utterance.audio
+        kept_bytes = sum(map(len, self._kept.values())) + len(audio)
+        calm = self._means.decoder.level is Level.NORMAL and kept_bytes <= MOST_KEPT_BYTES
+        if spoken.settings.spoken.given is None and calm:
+            self._kept[spoken.utterance_id] = audio
+
+    async def _in_its_language(self, spoken: Spoken, heard: Hypothesis) -> Hypothesis:
+        """Learn the language from a final; decode it once more where it stands in another than is now held.
+
+        The model itself takes the language that its own hearing leads to. But it may have been asked before what
+        others said, or said earlier, was known.
+        """
+        track, settings = spoken.track.id, spoken.settings.spoken
+        before = self._languages.held(track)
+        language = self._languages.hear(track, settings, heard, spoken.utterance.speech_seconds)
+        if (held := self._languages.held(track)) != before:
+            log.info("language decided", call_id=self._call_id, track=track, language=held, before=before)
+        audio = self._kept.get(spoken.utterance_id)
+        if language is None or audio is None or self._given_up:
+            return heard
+        again = await self._decode_again(spoken.with_audio(audio), language)
+        if again is None or not again.text:
+            return heard
+        probability = heard.languages.get(language, 0.0)
+        return msgspec.structs.replace(again, language_probability=probability, languages=heard.languages)
+
+    async def _decode_again(self, spoken: Spoken, language: str) -> Hypothesis | None:
+        """Decode what was decoded in another language; None where that fails."""
+        request = decode_request(
+            self._call_id,
+            spoken,
+            request_id=f"{spoken.utterance_id}~{language}",
+            kind=DecodeKind.FINAL,
+            options=self._options(spoken.settings),
+            asked=Asked(language=language),
+        )
+        future = self._means.decoder.submit(request)
+        self._requests[spoken.utterance_id] = request.request_id
+        await asyncio.wait({future})
+        return None if future.cancelled() or future.exception() else future.result()
 
     def _tell_answer(self, spoken: Spoken, *, published: bool) -> None:
         """Tell of an answer when the speaker has paused behind it, be its last part without words."""

@@ -25,6 +25,7 @@ class Registration(msgspec.Struct, frozen=True, kw_only=True):
     role: str | None = None
     label: str | None = None
     language: str | None = None
+    languages: tuple[str, ...] | None = None
     options: CallOptions = CallOptions()
     endpoints: tuple[str, ...] | None = None
     parameters: dict[str, str] = {}

@@ -191,6 +191,7 @@ class Registry:
             return settings
         return settings.refined(
             language=registration.language,
+            languages=registration.languages,
             options=registration.options,
             endpoints=registration.endpoints,
             labelled=registration.label is not None,

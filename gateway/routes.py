@@ -10,6 +10,7 @@ import msgspec
 from asr.types import DecodeOptions
 
 # At run time too: msgspec resolves the annotations below.
+from config.languages import Languages, spoken_languages
 from config.profiles import Profile, Task  # noqa: TC001
 from config.routes import DEFAULT_ROUTE, Hint
 from config.settings import Speech, Transcripts  # noqa: TC001
@@ -55,6 +56,9 @@ class CallSettings(msgspec.Struct, frozen=True, kw_only=True):
     route: str
     language: str
     """A language code, or auto."""
+    languages: tuple[str, ...]
+    """Where that is auto: the language is among these; empty: among all."""
+    final_model: str
     decode: DecodeOptions
     profile: str
     """The name of the decode profile; it stands in `decode`."""
@@ -71,10 +75,16 @@ class CallSettings(msgspec.Struct, frozen=True, kw_only=True):
     max_calls: int | None
     """How many calls may be in progress that began by this route."""
 
+    @property
+    def spoken(self) -> Languages:
+        """What is known of the language before anybody speaks."""
+        return spoken_languages(self.language, self.languages, self.final_model)
+
     def refined(
         self,
         *,
         language: str | None,
+        languages: tuple[str, ...] | None = None,
         options: CallOptions,
         endpoints: tuple[str, ...] | None,
         labelled: bool = False,
@@ -91,6 +101,7 @@ class CallSettings(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.structs.replace(
             self,
             language=_first(language, self.language),
+            languages=_first(languages, self.languages),
             profile=_first(options.profile, self.profile),
             condition_on_previous_text=_first(options.condition_on_previous_text, self.condition_on_previous_text),
             speech=msgspec.structs.replace(
@@ -147,6 +158,8 @@ def _base(settings: Settings) -> CallSettings:
     return CallSettings(
         route=DEFAULT_ROUTE,
         language=models.language,
+        languages=models.languages,
+        final_model=models.final,
         decode=DecodeOptions(
             profile=models.known_profiles[models.profile], task=models.task, word_times=transcripts.words
         ),
@@ -172,7 +185,9 @@ def _applied(route: Route, base: CallSettings) -> CallSettings:
         words=route.words,
         segments=route.segments,
     )
-    refined = base.refined(language=route.language, options=options, endpoints=route.endpoints)
+    refined = base.refined(
+        language=route.language, languages=route.languages, options=options, endpoints=route.endpoints
+    )
     labels = {str(role): label for role, label in route.labels.items()}
     return msgspec.structs.replace(refined, route=route.name, labels=labels, max_calls=route.max_calls)
 

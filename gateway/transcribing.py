@@ -15,8 +15,10 @@ from adapters.media.audio_file import MediaFileError
 from adapters.media.files import open_audio
 from asr.scheduler import Scheduler
 from asr.types import DecodeKind, DecodeRequest, ModelError
+from config.languages import spoken_languages
 from gateway.file_speech import FileSpeech, FileUtterance
 from gateway.file_transcript import FileTranscript, Line, decoded, main_language, printable, undecoded
+from gateway.languages import Asked, CallLanguages
 from gateway.models import in_daemon_thread
 
 if TYPE_CHECKING:
@@ -85,6 +87,7 @@ _Decoding = tuple[FileUtterance, "asyncio.Future[Hypothesis]"]
 class _Begun(msgspec.Struct, frozen=True):
     recording: Recording
     duration_seconds: float | None
+    languages: CallLanguages
 
 
 class _Reached(msgspec.Struct, frozen=True):
@@ -103,7 +106,7 @@ class _Unreadable(msgspec.Struct, frozen=True):
 
 
 class FileTranscriber:
-    """Transcribes files with an engine that is up, once. `language` None lets the model detect it."""
+    """Transcribes files with an engine that is up, once."""
 
     def __init__(
         self,
@@ -115,7 +118,7 @@ class FileTranscriber:
         output: Output,
         clock: Callable[[], float],
     ) -> None:
-        self._language = None if models.language == "auto" else models.language
+        self._spoken = spoken_languages(models.language, models.languages, models.final)
         self._speech = speech
         self._options = options
         self._output = output
@@ -142,22 +145,24 @@ class FileTranscriber:
             except MediaFileError as error:
                 await self._found.put(_Unreadable(recording, error))
             else:
-                await self._found.put(_Begun(recording, audio.duration_seconds))
-                await self._read(audio, recording.track_labels(audio.tracks))
+                languages = CallLanguages()
+                await self._found.put(_Begun(recording, audio.duration_seconds, languages))
+                await self._read(audio, recording.track_labels(audio.tracks), languages)
         await self._found.put(None)
 
-    async def _read(self, audio: AudioFile, labels: Sequence[str | None]) -> None:
+    async def _read(self, audio: AudioFile, labels: Sequence[str | None], languages: CallLanguages) -> None:
         speech = FileSpeech(audio, labels, self._speech)
         parts = speech.parts()
         # In a thread that nobody waits for: a pipe may have nothing to read for ever.
         while part := await in_daemon_thread(lambda: next(parts, None)):
             for said in part.utterances:
-                await self._found.put((said, self._submit(said)))
+                asked = languages.ask(str(said.number), self._spoken)
+                await self._found.put((said, self._submit(said, asked)))
             await self._found.put(_Reached(part.reached_ms))
         audio.close()
         await self._found.put(_Ended(speech.duration_ms, round(audio.gap_seconds * 1000), speech.fault))
 
-    def _submit(self, said: FileUtterance) -> asyncio.Future[Hypothesis]:
+    def _submit(self, said: FileUtterance, asked: Asked) -> asyncio.Future[Hypothesis]:
         self._requests += 1
         request = DecodeRequest(
             request_id=str(self._requests),
@@ -166,7 +171,9 @@ class FileTranscriber:
             kind=DecodeKind.FINAL,
             audio=said.utterance.audio,
             origin_sample=said.utterance.origin_sample,
-            language=self._language,
+            language=asked.language,
+            known=asked.known,
+            speech_seconds=said.utterance.speech_seconds,
             options=self._options,
         )
         future = self._scheduler.submit(request)
@@ -178,16 +185,16 @@ class FileTranscriber:
             match begun:
                 case _Unreadable(recording, error):
                     self._output.unreadable(recording, error)
-                case _Begun(recording, duration_seconds):
+                case _Begun(recording, duration_seconds, languages):
                     self._output.begin(recording, duration_seconds)
-                    self._output.end(recording, await self._write(recording))
+                    self._output.end(recording, await self._write(recording, languages))
 
-    async def _write(self, recording: Recording) -> FileTranscript:
+    async def _write(self, recording: Recording, languages: CallLanguages) -> FileTranscript:
         lines: list[Line] = []
         while True:
             match await self._found.get():
                 case (FileUtterance() as said, asyncio.Future() as future):
-                    line = await self._line(said, future)
+                    line = await self._line(said, future, languages)
                     if line.text or line.error is not None:
                         lines.append(line)
                         self._output.line(recording, line)
@@ -197,18 +204,33 @@ class FileTranscriber:
                     return FileTranscript(
                         file=printable(str(recording.path)),
                         **msgspec.structs.asdict(ended),
-                        language=self._language or main_language(lines),
+                        language=self._spoken.given or main_language(lines),
                         model=self._model,
                         utterances=tuple(lines),
                     )
 
-    async def _line(self, said: FileUtterance, future: asyncio.Future[Hypothesis]) -> Line:
+    async def _line(self, said: FileUtterance, future: asyncio.Future[Hypothesis], languages: CallLanguages) -> Line:
         try:
             heard = await future
         except ModelError as error:
             return undecoded(said, error.message)
+        heard = await self._in_its_language(said, heard, languages)
         self._model = heard.model
         return decoded(said, heard, words=self._options.word_times)
+
+    async def _in_its_language(self, said: FileUtterance, heard: Hypothesis, languages: CallLanguages) -> Hypothesis:
+        """Decode once more what stands in another language than the one it turns out to be.
+
+        So much is read ahead that a file's first utterances are decoded before anything is known of it.
+        """
+        language = languages.hear(str(said.number), self._spoken, heard, said.utterance.speech_seconds)
+        if language is None:
+            return heard
+        try:
+            again = await self._submit(said, Asked(language=language))
+        except ModelError:
+            return heard
+        return again if again.text else heard
 
 
 def _look_at(future: asyncio.Future[Hypothesis]) -> None:

@@ -71,9 +71,13 @@ class Spoken(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         """Where the decoded audio begins on the call's clock; a decoder's times count from there."""
         return self.offset_ms + self.utterance.origin_sample // SAMPLES_PER_MS
 
+    def with_audio(self, audio: bytes) -> Spoken:
+        """Give the same with its audio, which somebody else has kept."""
+        return msgspec.structs.replace(self, utterance=msgspec.structs.replace(self.utterance, audio=audio))
+
     def without_audio(self) -> Spoken:
         """Give the same to whoever only waits for its text: what waits long is to lie in memory no more than once."""
-        return msgspec.structs.replace(self, utterance=msgspec.structs.replace(self.utterance, audio=b""))
+        return self.with_audio(b"")
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,6 +9,9 @@ import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
+from asr.language import Known, among, likely_ones
 from asr.types import (
     DecodeKind,
     DecodeRequest,
@@ -32,7 +35,8 @@ class FakeEngine:
     """An Engine that answers "utterance of 1280 ms", at once or when the test lets it.
 
     `script` says how decodes go wrong, by their number from 1: CRASHED loses the batch, any other code is
-    the answer to each of its requests. `text` makes the words out of a request; those that `fails` names fail.
+    the answer to each of its requests. `text` makes the words out of a request; those that `fails` names fail. Where it
+    `hears` how likely each language is, it decodes in what that leads to when none is given, as the real model does.
     """
 
     def __init__(
@@ -46,6 +50,7 @@ class FakeEngine:
         text: Callable[[DecodeRequest], str] | None = None,
         confidence: float = 0.9,
         fails: Callable[[DecodeRequest], bool] = lambda _request: False,
+        hears: Callable[[DecodeRequest], Mapping[str, float]] | None = None,
     ) -> None:
         self.script = dict(script or {})
         self.begun: list[DecodeRequest] = []
@@ -62,6 +67,7 @@ class FakeEngine:
         self._text = text or _describe
         self._confidence = confidence
         self._fails = fails
+        self._hears = hears
         self._held = held
         self._decodes = 0
         self._permits = 0
@@ -121,7 +127,18 @@ class FakeEngine:
     def _answer(self, request: DecodeRequest) -> Hypothesis | ModelError:
         if self._fails(request):
             return ModelError(ModelErrorCode.FAILED, "told to fail")
-        return Hypothesis(text=self._text(request), model="fake int8", confidence=self._confidence)
+        answer = Hypothesis(text=self._text(request), model="fake int8", confidence=self._confidence)
+        if self._hears is None or request.language is not None:
+            return msgspec.structs.replace(answer, language=request.language if self._hears else None)
+        known = request.known or Known()
+        likely = among(self._hears(request), known.allowed)
+        language = known.after(likely, request.speech_seconds).language or ""
+        return msgspec.structs.replace(
+            answer,
+            language=language,
+            language_probability=likely.get(language, 0.0),
+            languages=likely_ones(likely),
+        )
 
     async def release(self, decodes: int = 1) -> None:
         """Let so many held decodes end, those to come included."""

@@ -105,6 +105,7 @@ def _summary(chosen: CallSettings) -> str:
     content: dict[str, Any] = {
         "route": chosen.route,
         "language": chosen.language,
+        "languages": list(chosen.languages),
         "task": chosen.decode.task,
         "profile": chosen.profile,
         "condition_on_previous_text": chosen.condition_on_previous_text,

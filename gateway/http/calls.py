@@ -12,11 +12,11 @@ import structlog
 from aiohttp import hdrs, web
 
 from adapters.stream import Refusal, RefusalReason, StreamEnd
-from config.checks import check_language, check_model_language, distinct, known
+from config.checks import check_language, check_languages, check_model_language, distinct, known
 
 # At run time too: msgspec resolves the annotations below.
 from config.routes import Patterns  # noqa: TC001
-from config.types import Role  # noqa: TC001
+from config.types import Codes, Role  # noqa: TC001
 from gateway.events import rfc3339
 from gateway.http.bodies import read_body
 from gateway.http.errors import ApiError
@@ -49,6 +49,8 @@ class NewCall(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     role: Role | None = None
     label: Text | None = None
     language: Text | None = None
+    languages: Text | Codes | None = None
+    """One, or several."""
     options: CallOptions = CallOptions()
     webhook: Patterns | None = None
     parameters: Annotated[dict[Text, Parameter], msgspec.Meta(max_length=64)] = msgspec.field(default_factory=dict)
@@ -108,7 +110,7 @@ class CallsApi:
     def _registration(self, asked: NewCall, account: str) -> Registration:
         """Make of what is asked what is remembered. Raises ApiError."""
         stream_id = _stream_id(asked.stream_id)
-        endpoints = (asked.webhook,) if isinstance(asked.webhook, str) else asked.webhook
+        endpoints = _several(asked.webhook)
         try:
             self._check(asked, endpoints or ())
         except ValueError as error:
@@ -120,6 +122,7 @@ class CallsApi:
             role=asked.role,
             label=asked.label,
             language=asked.language,
+            languages=_several(asked.languages),
             options=asked.options,
             endpoints=endpoints,
             parameters=asked.parameters,
@@ -138,8 +141,10 @@ class CallsApi:
             raise ValueError(f"Expected `parameters` of at most {MOST_CHARACTERS} characters in all")
         if asked.language is not None:
             check_language(asked.language)
+        languages = _several(asked.languages)
+        check_languages(languages or ())
         for model in (self._settings.models.interim, self._settings.models.final):
-            check_model_language(model, asked.language, asked.options.task)
+            check_model_language(model, asked.language, asked.options.task, languages)
         if asked.options.profile is not None:
             known("profile", [asked.options.profile], list(self._settings.models.known_profiles))
         distinct("names in `webhook`", endpoints)
@@ -189,6 +194,11 @@ class CallsApi:
                 message = "this call is registered and has not come yet; DELETE takes the registration back"
                 raise ApiError(409, "not_started", message) from None
             raise ApiError(404, "unknown_call", "no call in progress goes by this name") from None
+
+
+def _several(given: str | tuple[str, ...] | None) -> tuple[str, ...] | None:
+    """Take one for a list of one."""
+    return (given,) if isinstance(given, str) else given
 
 
 def _name(request: web.Request) -> str:

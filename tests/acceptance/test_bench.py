@@ -12,6 +12,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from tests.recordings import said, write_wav
+
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(300)]
 
 
@@ -47,6 +49,34 @@ def test_what_cannot_be_used_is_told_at_once(name: str, arguments: list[str], re
     done = bench(name, *arguments)
     assert done.returncode == 2
     assert reason in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_prompts_in_two_languages_become_calls(tmp_path: Path) -> None:
+    """Both are English, but one of them is said to be Spanish: then every decision about it is wrong."""
+    for language in ("en_US", "es_MX"):
+        (tmp_path / language).mkdir()
+        for name in ("conf-onlyperson", "feature-not-avail-line"):
+            write_wav(tmp_path / language / f"{name}.wav", said(name))
+    arguments = ["--sounds", str(tmp_path), "--half", "all", "--calls", "1", "--seconds", "20"]
+    cache = tmp_path / "cache.json"
+    done = bench("language", *arguments, "--cache", str(cache))
+    assert done.returncode == 0, done.stderr
+    told = msgspec.json.decode(done.stdout.splitlines()[-1])
+    assert (told["model"], told["clips"]) == ("base", 4)
+    assert 0 < told["detect_ms"] < told["encode_ms"]
+    single = told["results"]["single, of all"]
+    assert (single["calls"], single["decided"], single["decided_right"], single["flips"]) == (2, 2, 1, 0)
+    assert single["wrong"][0].startswith("es taken for en at ")
+    again = bench("language", *arguments, "--cache", str(cache))
+    assert again.stdout == done.stdout, "what was heard is kept, and the same seed makes the same calls"
+    other = bench("language", *arguments, "--cache", str(cache), "--model", "tiny")
+    assert (other.returncode, "give another --cache" in other.stderr) == (2, True)
+
+
+def test_sounds_that_are_none_are_told_with_the_remedy(tmp_path: Path) -> None:
+    done = bench("language", "--sounds", str(tmp_path))
+    assert (done.returncode, "asterisk-core-sounds-en-wav" in done.stderr) == (2, True)
     assert "Traceback" not in done.stderr
 
 

@@ -9,6 +9,7 @@ import sys
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
 from tests.recordings import said, side_by_side, write_encoded, write_wav
@@ -56,6 +57,15 @@ def test_subtitles_follow_the_words(tmp_path: Path) -> None:
     assert all(0 <= start < end <= 4_500 for start, end in spans)
     assert all(before[1] <= after[0] for before, after in pairwise(spans))
     assert " ".join(line for cue in cues for line in cue[2:]) == PERSON
+
+
+def test_the_language_is_found_among_those_that_may_be_spoken(tmp_path: Path) -> None:
+    path = write_wav(tmp_path / "call.wav", np.concatenate([said("conf-onlyperson"), said("feature-not-avail-line")]))
+    settings = tmp_path / "my.yaml"
+    settings.write_text("models: {languages: [de, en, fr]}")
+    shown = json.loads(transcribe("--config", settings, "--language", "auto", "--format", "json", path))
+    assert shown["language"] == "en"
+    assert [(each["text"], each["language"]) for each in shown["utterances"]] == [(PERSON, "en"), (NOT_AVAILABLE, "en")]
 
 
 def _ms(text: str) -> int:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from unittest import mock
 
 import msgspec
 import pytest
 import pytest_asyncio
 
 from asr.in_process import InProcess
+from asr.language import CHANGED, Known
 from asr.transcriber import Transcriber
 from asr.types import (
     BYTES_PER_MS,
@@ -25,14 +27,17 @@ from asr.types import (
     Suppressed,
 )
 from asr.weights import Weights, resolve, verify
+from asr.whisper import Whisper
 from asr.worker import ModelProcess
 from config.profiles import PROFILES, Profile
 from config.settings import Models
 from tests.sound import blocks, music, speech_blocks
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
+
+    from asr.quality import Attempt
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.asyncio(loop_scope="module")]
 
@@ -253,6 +258,45 @@ async def test_the_language_is_found(engine: ModelProcess) -> None:
     hypothesis = await decode(engine, asks(prompt("conf-onlyperson"), language=None))
     assert (hypothesis.text, hypothesis.language) == (ONLY_PERSON, "en")
     assert 0.9 < (hypothesis.language_probability or 0) <= 1
+
+
+async def test_what_is_known_of_the_language_counts_beside_what_is_heard(engine: ModelProcess) -> None:
+    def knowing(known: Known) -> DecodeRequest:
+        request = asks(prompt("conf-onlyperson"), language=None)
+        return msgspec.structs.replace(request, known=known, speech_seconds=3.0)
+
+    held = await decode(engine, knowing(Known(held="fr")))
+    assert held.language == "fr"
+    assert held.languages["en"] > 0.9
+    assert held.language_probability == pytest.approx(held.languages.get("fr", 0.0), abs=0.01)
+    allowed = await decode(engine, knowing(Known(allowed=("es", "fr"))))
+    assert allowed.language in {"es", "fr"}
+    assert sum(allowed.languages.values()) == pytest.approx(1)
+    doubted = await decode(engine, knowing(Known(held="fr", scores={"en": CHANGED - 0.1})))
+    assert (doubted.language, doubted.text) == ("en", ONLY_PERSON), "the one that completes a change"
+
+
+async def test_the_language_is_listened_for_only_where_that_is_asked_and_all_are_decoded_together(
+    weights: Weights,
+) -> None:
+    model, person = Counting(weights, Models()), prompt("conf-onlyperson")
+    given = [asks(person), asks(person, language="fr"), asks(person, language="es", kind=DecodeKind.INTERIM)]
+    with mock.patch.object(Whisper, "languages", autospec=True, side_effect=Whisper.languages) as listen:
+        assert len(dict(model.decode(given))) == 3
+        assert (model.generated, listen.call_count) == (1, 0)
+        assert len(dict(model.decode([*given, asks(person, language=None), asks(person, language=None)]))) == 5
+    assert (model.generated, listen.call_count) == (2, 1)
+    assert len(listen.call_args.args[1]) == 2
+
+
+class Counting(Transcriber):
+    """Counts how often it writes for several at a time."""
+
+    generated = 0
+
+    def _generate(self, jobs: Sequence[Any], search: Any, *, last: bool = False) -> list[Attempt]:
+        self.generated += len(jobs) > 1
+        return super()._generate(jobs, search, last=last)
 
 
 async def test_words_have_their_times(engine: ModelProcess) -> None:

@@ -59,6 +59,23 @@ async def test_a_registered_stream_is_let_in_and_is_what_was_said_of_it(home: Ho
     assert (request.language, request.options.hotwords, request.options.word_times) == ("de", "Linescribe", True)
 
 
+@pytest.mark.parametrize(
+    ("languages", "language", "allowed"),
+    [(["en", "es"], None, ("en", "es")), ("es", "es", None), ([], None, ()), (None, None, ("en", "fr"))],
+)
+async def test_the_languages_that_may_be_spoken_are_said_beforehand(
+    tmp_path: Path, languages: list[str] | str | None, language: str | None, allowed: tuple[str, ...] | None
+) -> None:
+    async with house(tmp_path, MODELS__LANGUAGE="auto", MODELS__LANGUAGES="[en, fr]") as home:
+        assert (await register(home, languages=languages))[0] == 201
+        line = await home.call(SPEECH, call_uuid=uuid.UUID(UUIDS[0]))
+        await line.hang_up()
+        await home.inbox.wait("call.ended")
+        (request,) = home.engine.begun
+        assert request.language == language
+        assert (request.known.allowed if request.known else None) == allowed
+
+
 async def test_a_dialplan_registers_by_a_form(home: House) -> None:
     form = {
         "stream_id": UUIDS[0].upper(),
@@ -216,6 +233,8 @@ async def test_a_model_of_english_only_is_asked_for_nothing_else(tmp_path: Path)
     async with house(tmp_path, MODELS__FINAL="tiny.en", MODELS__INTERIM="tiny.en") as home:
         status, answer = await register(home, language="de")
         assert (status, "tiny.en knows no other" in answer["error"]["message"]) == (400, True)
+        status, answer = await register(home, languages=["de", "fr"])
+        assert (status, "Expected en among languages" in answer["error"]["message"]) == (400, True)
         status, answer = await register(home, options={"task": "translate"})
         assert (status, "tiny.en knows English only" in answer["error"]["message"]) == (400, True)
 
@@ -233,6 +252,8 @@ async def test_a_model_of_english_only_is_asked_for_nothing_else(tmp_path: Path)
         (b'{"stream_id": "%s", "rol": "inbound"}', "rol: unknown key; did you mean 'role'?"),
         (b'{"stream_id": "%s", "role": "caller"}', "expected one of inbound, mixed, other, outbound"),
         (b'{"stream_id": "%s", "language": "zz"}', "language code"),
+        (b'{"stream_id": "%s", "languages": ["en", "zz"]}', "language code"),
+        (b'{"stream_id": "%s", "languages": "auto"}', "auto stands under language"),
         (b'{"stream_id": "%s", "options": {"profile": "fast"}}', "'fast'; expected one of realtime, accurate"),
         (b'{"stream_id": "%s", "webhook": "nobody"}', "'nobody'; expected one of test"),
         (b'{"stream_id": "%s", "webhook": "https://evil.example/"}', "expected one of test"),

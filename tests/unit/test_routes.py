@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from config.languages import Languages
 from config.load import load
 from config.profiles import PROFILES
 from config.routes import DEFAULT_ROUTE, Match, Route
-from config.settings import Settings, Speech
+from config.settings import Models, Settings, Speech
 from gateway.routes import CallOptions, Facts, Routes
 
 FACTS = Facts(
@@ -113,6 +114,23 @@ def test_what_was_registered_goes_before_the_route() -> None:
     )
     assert refined.condition_on_previous_text
     assert chosen.refined(language=None, options=CallOptions(), endpoints=None) == chosen
+
+
+def test_the_languages_allowed_are_said_by_settings_route_and_registration() -> None:
+    auto = Models(language="auto", languages=("en", "es", "fr"))
+    narrow = Route(name="it", match=Match(listener="customers"), languages=("en", "es"))
+    table = Routes(Settings(models=auto, routes=(narrow,)))
+    chosen = table.choose(FACTS)
+    assert (chosen.language, chosen.spoken) == ("auto", Languages(allowed=("en", "es")))
+    assert table.choose(Facts(adapter="x", listener="x")).spoken == Languages(allowed=("en", "es", "fr"))
+
+    def registered(language: str | None, languages: tuple[str, ...] | None) -> Languages:
+        refined = chosen.refined(language=language, languages=languages, options=CallOptions(), endpoints=None)
+        return refined.spoken
+
+    assert registered(None, ("de", "en")) == Languages(allowed=("de", "en"))
+    assert registered(None, ()) == Languages()
+    assert registered(None, ("de",)) == registered("de", None) == Languages(given="de")
 
 
 def test_whether_a_stream_ends_with_an_answer_is_said_by_settings_route_and_registration() -> None:

@@ -4,6 +4,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, ClassVar
 
+import numpy as np
 import pytest
 
 from adapters.stream import AudioFormat, Encoding
@@ -98,6 +99,32 @@ async def test_the_language_may_be_left_to_the_model(tmp_path: Path) -> None:
     engine = FakeEngine()
     await transcriber(engine, Told(), language="auto").run([speech(tmp_path / "a.wav", 0.5)])
     assert [request.language for request in engine.begun] == [None]
+
+
+async def test_each_track_of_a_file_keeps_its_language(tmp_path: Path) -> None:
+    """So much is read ahead that nothing is known when it is asked for; what does not fit is asked for again."""
+    german, french, english, unsure = {"de": 0.97}, {"fr": 0.97}, {"en": 0.97}, {"en": 0.5, "fr": 0.4}
+    likely = iter([german, french, english, unsure, english, english, english, english])
+    engine, told = FakeEngine(hears=lambda _request: next(likely)), Told()
+    left = np.concatenate([said("conf-onlyperson"), said("feature-not-avail-line")])
+    right = np.pad(left, (12_000, 0))  # all of it within the ten seconds that are read at once
+    recording = Recording(path=write_wav(tmp_path / "a.wav", side_by_side(left, right)), split=True)
+    await transcriber(engine, told, language="auto").run([recording, recording])
+    assert [line.track for line in told.lines] == ["left", "right"] * 4
+    assert [line.language for line in told.lines[:4]] == ["de", "fr", "de", "fr"]
+    assert [line.language for line in told.lines[4:]] == ["en"] * 4, "and the next file begins anew"
+    assert [request.language for request in engine.begun if request.language] == ["de", "fr"]
+    assert told.transcripts[0].language in {"de", "fr"}
+
+
+async def test_a_second_decode_of_a_file_that_fails_changes_nothing(tmp_path: Path) -> None:
+    likely = iter([{"de": 0.97}, {"fr": 0.97}])
+    engine = FakeEngine(hears=lambda _request: next(likely), fails=lambda request: request.language is not None)
+    told = Told()
+    twice = np.concatenate([said("conf-onlyperson"), said("feature-not-avail-line")])
+    await transcriber(engine, told, language="auto").run([Recording(path=write_wav(tmp_path / "a.wav", twice))])
+    assert [request.language for request in engine.begun] == [None, None, "de"]
+    assert [(line.language, line.error) for line in told.lines] == [("de", None), ("fr", None)]
 
 
 async def test_speakers_on_channels_of_their_own_are_labelled_and_in_order(tmp_path: Path) -> None:
