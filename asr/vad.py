@@ -36,8 +36,10 @@ def voice_detector(aggressiveness: int) -> Callable[[bytes], bool]:
     hiss = cycle(_HISS)
 
     def voiced(block: bytes) -> bool:
+        if audioop.max(block, 2) > LEAST_PEAK:
+            return bool(detector.is_speech(block, SAMPLE_RATE_HZ))
         # From digital silence it learns nothing, and then takes the first word, if it is quiet, for the line's noise.
-        heard = block if audioop.max(block, 2) > LEAST_PEAK else next(hiss)
-        return bool(detector.is_speech(heard, SAMPLE_RATE_HZ))
+        detector.is_speech(next(hiss), SAMPLE_RATE_HZ)
+        return False
 
     return voiced
