@@ -13,8 +13,10 @@ SILENCE = [bytes(2 * BLOCK_SAMPLES)] * 50
 
 
 def quiet(audio: bytes, gain: float) -> list[bytes]:
-    """Bring 8 kHz PCM to blocks, so much quieter."""
-    return blocks(pcm(np.frombuffer(audio, "<i2") * gain))
+    """Bring the loud part of 8 kHz PCM to blocks, so much quieter: a recording's own noise would tell that words come."""
+    samples = np.frombuffer(audio, "<i2").astype(np.float64)
+    loud = np.flatnonzero(np.abs(samples) > 0.1 * np.abs(samples).max())
+    return blocks(pcm(samples[loud[0] : loud[-1]] * gain))
 
 
 def voiced(heard: list[bytes]) -> list[bool]:
@@ -26,12 +28,13 @@ def voiced(heard: list[bytes]) -> list[bool]:
 @pytest.mark.parametrize("name", SHORT_ANSWERS)
 @pytest.mark.parametrize("gain", [1.0, 0.1, 0.03])
 def test_a_quiet_word_is_heard_after_digital_silence(name: str, gain: float) -> None:
-    assert sum(voiced(SILENCE + quiet(short_answer(name), gain))) >= 5
+    word = quiet(short_answer(name), gain)
+    assert sum(voiced(SILENCE + word)) >= 0.4 * len(word)
 
 
 def test_a_quiet_word_is_heard_when_silence_follows_something_loud() -> None:
     loud, after = quiet(prompt("vm-sorry"), 4.0), quiet(short_answer("digits-8"), 0.1)
-    assert sum(voiced(loud + SILENCE * 6 + after)[-len(after) :]) >= 5
+    assert sum(voiced(loud + SILENCE * 6 + after)[-len(after) :]) >= 0.4 * len(after)
 
 
 def test_silence_is_not_speech_and_neither_is_what_stands_for_it() -> None:
