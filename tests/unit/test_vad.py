@@ -13,7 +13,7 @@ SILENCE = [bytes(2 * BLOCK_SAMPLES)] * 50
 
 
 def quiet(audio: bytes, gain: float) -> list[bytes]:
-    """Bring the loud part of 8 kHz PCM to blocks, so much quieter: a recording's own noise would tell that words come."""
+    """Bring the loud part of 8 kHz PCM to blocks, so much quieter; a recording's own noise would announce the word."""
     samples = np.frombuffer(audio, "<i2").astype(np.float64)
     loud = np.flatnonzero(np.abs(samples) > 0.1 * np.abs(samples).max())
     return blocks(pcm(samples[loud[0] : loud[-1]] * gain))
