@@ -44,6 +44,8 @@ class FileTranscript(msgspec.Struct, frozen=True, kw_only=True):
     """In which most of it is said; None where nothing is."""
     model: str | None
     utterances: tuple[Line, ...]
+    suppressed: dict[str, int]
+    """Utterances without words, by reason."""
     error: str | None
     """Why this is not all of the file."""
 

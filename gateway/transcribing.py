@@ -7,6 +7,7 @@ neither audio nor work piles up. What comes out has the order of what went in.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
@@ -14,7 +15,7 @@ import msgspec
 from adapters.media.audio_file import MediaFileError
 from adapters.media.files import open_audio
 from asr.scheduler import Scheduler
-from asr.types import DecodeKind, DecodeRequest, ModelError
+from asr.types import DecodeKind, DecodeRequest, ModelError, Reason
 from config.languages import spoken_languages
 from gateway.file_speech import FileSpeech, FileUtterance
 from gateway.file_transcript import FileTranscript, Line, decoded, main_language, printable, undecoded
@@ -191,11 +192,14 @@ class FileTranscriber:
 
     async def _write(self, recording: Recording, languages: CallLanguages) -> FileTranscript:
         lines: list[Line] = []
+        suppressed: Counter[str] = Counter()
         while True:
             match await self._found.get():
                 case (FileUtterance() as said, asyncio.Future() as future):
                     line = await self._line(said, future, languages)
-                    if line.text or line.error is not None:
+                    if isinstance(line, Reason):
+                        suppressed[line] += 1
+                    else:
                         lines.append(line)
                         self._output.line(recording, line)
                 case _Reached(at_ms):
@@ -207,15 +211,21 @@ class FileTranscriber:
                         language=self._spoken.given or main_language(lines),
                         model=self._model,
                         utterances=tuple(lines),
+                        suppressed=dict(suppressed),
                     )
 
-    async def _line(self, said: FileUtterance, future: asyncio.Future[Hypothesis], languages: CallLanguages) -> Line:
+    async def _line(
+        self, said: FileUtterance, future: asyncio.Future[Hypothesis], languages: CallLanguages
+    ) -> Line | Reason:
+        """Wait for what became of an utterance: a line, or why there is none."""
         try:
             heard = await future
         except ModelError as error:
             return undecoded(said, error.message)
         heard = await self._in_its_language(said, heard, languages)
         self._model = heard.model
+        if not heard.text:
+            return heard.suppressed.reason if heard.suppressed else Reason.EMPTY
         return decoded(said, heard, words=self._options.word_times)
 
     async def _in_its_language(self, said: FileUtterance, heard: Hypothesis, languages: CallLanguages) -> Hypothesis:

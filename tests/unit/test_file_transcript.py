@@ -50,7 +50,14 @@ HEARD = Hypothesis(
 
 def transcript(*lines: Line) -> FileTranscript:
     return FileTranscript(
-        file="call.wav", duration_ms=9_000, gap_ms=0, language="en", model="base int8", utterances=lines, error=None
+        suppressed={},
+        file="call.wav",
+        duration_ms=9_000,
+        gap_ms=0,
+        language="en",
+        model="base int8",
+        utterances=lines,
+        error=None,
     )
 
 
@@ -74,11 +81,11 @@ def test_text_has_one_line_for_each_utterance_that_has_words() -> None:
 def test_json_has_every_field_and_what_failed() -> None:
     line, failed = decoded(SAID, HEARD, words=True), undecoded(SAID, "told to fail")
     shown = json.loads(json_line(transcript(line, failed)))
-    assert list(shown) == ["file", "duration_ms", "gap_ms", "language", "model", "utterances", "error"]
+    assert list(shown) == ["file", "duration_ms", "gap_ms", "language", "model", "utterances", "suppressed", "error"]
     fields = ["start_ms", "end_ms", "track", "text", "language", "confidence", "words", "error"]
     assert [list(each) for each in shown["utterances"]] == [fields, fields]
     assert shown["utterances"][0]["words"][0] == {"text": "Hello", "start_ms": 1300, "end_ms": 1800, "confidence": 0.5}
-    assert [each["error"] for each in shown["utterances"]] == [None, "told to fail"]
+    assert [each["suppressed", "error"] for each in shown["utterances"]] == [None, "told to fail"]
     assert json.loads(json_page(transcript(line, failed))) == shown
     assert json_line(transcript(line)).count("\n") == 1 < json_page(transcript(line)).count("\n")
 

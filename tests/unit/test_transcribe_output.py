@@ -26,6 +26,7 @@ CALL = Recording(path=Path("folder/call.wav"))
 LINE = Line(start_ms=1_300, end_ms=3_000, track="agent", text="Hello there.", language="en", confidence=0.75)
 FAILED = Line(start_ms=4_000, end_ms=5_000, track="agent", text="", error="told to fail")
 WHOLE = FileTranscript(
+    suppressed={},
     file="folder/call.wav",
     duration_ms=9_000,
     gap_ms=0,

@@ -187,6 +187,7 @@ async def test_an_utterance_without_words_is_none(tmp_path: Path) -> None:
     await transcribe(FakeEngine(text=lambda _request: ""), told, speech(tmp_path / "a.wav", 0.5))
     assert told.lines == []
     assert told.transcripts[0].utterances == ()
+    assert told.transcripts[0].suppressed == {"empty": 1}
 
 
 async def test_silence_is_a_transcript_of_nothing(tmp_path: Path) -> None:
