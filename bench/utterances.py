@@ -36,6 +36,7 @@ class Utterance(msgspec.Struct, frozen=True, kw_only=True):
     text: str
     audio: bytes
     """16 kHz PCM, as a call brings it: through our own media path."""
+    hotwords: str | None = None
 
 
 class Outcome(msgspec.Struct, kw_only=True):
@@ -105,5 +106,5 @@ def _request(number: int, utterance: Utterance, profile: Profile) -> DecodeReque
         audio=utterance.audio,
         origin_sample=0,
         language="en",
-        options=DecodeOptions(profile=profile),
+        options=DecodeOptions(profile=profile, hotwords=utterance.hotwords),
     )

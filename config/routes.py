@@ -9,6 +9,7 @@ import msgspec
 from config.checks import check_language, check_languages
 from config.profiles import Task  # noqa: TC001  msgspec resolves the annotations below
 from config.types import Codes, Count, Endpointing, Group, Name, Role
+from config.wording import check_masked_words
 
 DEFAULT_ROUTE = "default"
 """The name of what applies where no route fits."""
@@ -48,6 +49,8 @@ class Route(Group, frozen=True, kw_only=True):
     labels: dict[Role, str] = msgspec.field(default_factory=dict)
     words: bool | None = None
     segments: bool | None = None
+    mask: tuple[str, ...] | None = None
+    mask_profanity: bool | None = None
     endpoints: tuple[Name, ...] | None = None
     max_calls: Count | None = None
 
@@ -55,6 +58,7 @@ class Route(Group, frozen=True, kw_only=True):
         if self.language is not None:
             check_language(self.language)
         check_languages(self.languages or ())
+        check_masked_words(self.mask or ())
 
     @property
     def matches_all(self) -> bool:

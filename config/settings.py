@@ -26,7 +26,8 @@ from config.listeners import AudioSocketListener, Http
 from config.profiles import PROFILES, REALTIME, Profile, Task
 from config.routes import DEFAULT_ROUTE, Route
 from config.secret import Secret  # noqa: TC001
-from config.types import Codes, Count, DeviceIndex, Endpointing, Group, Name, NotNegative, Positive
+from config.types import Codes, Count, DeviceIndex, Endpointing, FunctionName, Group, Name, NotNegative, Positive
+from config.wording import check_masked_words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -149,10 +150,16 @@ class Models(Group, frozen=True, kw_only=True):
 
 
 class Transcripts(Group, frozen=True, kw_only=True):
-    """What stands in a final beside its text."""
+    """What stands in a final beside its text, and how texts are worded."""
 
     words: bool = False
     segments: bool = False
+    mask: tuple[str, ...] = ()
+    mask_profanity: bool = False
+    normalizer: FunctionName | None = None
+
+    def __post_init__(self) -> None:
+        check_masked_words(self.mask)
 
 
 class Endpoint(Group, frozen=True, kw_only=True):

@@ -17,6 +17,8 @@ Name = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")
 Host = Annotated[str, msgspec.Meta(min_length=1)]
 Codes = Annotated[tuple[str, ...], msgspec.Meta(max_length=100)]
 """Codes of languages, such as en."""
+FunctionName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$")]
+"""`package.module:function`."""
 Role = Literal["inbound", "outbound", "mixed", "other"]
 Endpointing = Literal["continue", "auto_end"]
 """Whether a stream goes on after an utterance, or is ended by the gateway after the first that holds words."""

@@ -23,7 +23,9 @@ from gateway.events import (
     encode_interim,
     store,
 )
+from gateway.normalizing import NormalizerError
 from gateway.transcript import Clock, Place, Spoken
+from gateway.wording import language_of_text, mask_for, masked
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from asr.types import Decoder, Hypothesis, ModelError
     from config.settings import Settings
     from gateway.events import EncodedInterim, StoredEvent
+    from gateway.normalizing import Normalizer
     from gateway.tracks import CallTrack
 
 REMEMBERED_UTTERANCES = 256
@@ -86,6 +89,7 @@ class Means(msgspec.Struct, frozen=True, kw_only=True):
     publish: Callable[[StoredEvent, Sequence[str]], Awaitable[None]]
     """Store an event for these endpoints; returns once it is committed."""
     interims: Interims = NoInterims()
+    normalizer: Normalizer | None = None
     clock: Callable[[], float]
     wall: Callable[[], float]
     suppressed: dict[Reason, int] = msgspec.field(default_factory=lambda: dict.fromkeys(Reason, 0))
@@ -124,6 +128,7 @@ class CallRecord:
         self._interims_shed = 0
         self._failed = 0
         self._suppressed: dict[str, int] = {}
+        self._normalizer_failed = False
 
     async def started(self, parameters: Mapping[str, str]) -> None:
         """Publish `call.started`."""
@@ -169,7 +174,10 @@ class CallRecord:
             return
         now = self._means.clock()
         place = Place(call_id=self._call_id, source=spoken.source, sequence=self._stored)
-        event = transcript.interim(spoken, heard, place, now, revision=revision, stable_chars=stable_chars)
+        mask = mask_for(spoken.settings, heard.language)
+        settled = mask.settled(heard.text, stable_chars) if mask else stable_chars
+        worded = masked(heard, spoken.settings)
+        event = transcript.interim(spoken, worded, place, now, revision=revision, stable_chars=settled)
         self._means.interims.show(encode_interim(event, self._means.wall()), self._endpoints)
         self._log.debug("interim", utterance_id=event.utterance_id, revision=revision, latency_ms=event.latency_ms)
 
@@ -188,10 +196,11 @@ class CallRecord:
         if not heard.text:
             self._suppress(spoken, heard.suppressed or Suppressed(reason=Reason.EMPTY))
             return False
+        worded = await self._worded(spoken, heard)
         now = self._means.clock()
-        await self._publish(lambda place: transcript.final(spoken, heard, place, self._clock, now), spoken.source)
+        await self._publish(lambda place: transcript.final(spoken, worded, place, self._clock, now), spoken.source)
         latency_ms = transcript.latency_ms(spoken, now)
-        self._log.info("final", **self._about(spoken, heard.text), latency_ms=latency_ms)
+        self._log.info("final", **self._about(spoken, worded.text), latency_ms=latency_ms)
         return True
 
     def _suppress(self, spoken: Spoken, suppressed: Suppressed) -> None:
@@ -199,12 +208,33 @@ class CallRecord:
         reason = suppressed.reason
         self._suppressed[reason] = self._suppressed.get(reason, 0) + 1
         self._means.suppressed[reason] += 1
-        self._log.info("utterance without words", **self._about(spoken, suppressed.text), reason=reason)
+        mask = mask_for(spoken.settings, None)
+        text = mask(suppressed.text) if mask else suppressed.text
+        self._log.info("utterance without words", **self._about(spoken, text), reason=reason)
 
     def _about(self, spoken: Spoken, text: str) -> dict[str, Any]:
         """Tell the log where an utterance is, and its text only where that may stand there."""
         about = {"utterance_id": spoken.utterance_id, "start_ms": spoken.start_ms, "end_ms": spoken.end_ms}
         return about | ({"text": text} if self._means.settings.log.transcripts else {})
+
+    async def _worded(self, spoken: Spoken, heard: Hypothesis) -> Hypothesis:
+        """Word a final as its call wants it: rewritten, if it can be, then masked."""
+        worded = masked(heard, spoken.settings)
+        if self._means.normalizer is None:
+            return worded
+        language = language_of_text(spoken.settings, heard.language)
+        try:
+            text = await self._means.normalizer.normalize(heard.text, language)
+        except NormalizerError as error:
+            self._tell_of_normalizer(error)
+            return worded
+        mask = mask_for(spoken.settings, heard.language)
+        return msgspec.structs.replace(worded, text=mask(text) if mask else text)
+
+    def _tell_of_normalizer(self, error: NormalizerError) -> None:
+        if not self._normalizer_failed:
+            self._normalizer_failed = True
+            self._log.warning("finals stay as they were heard: transcripts.normalizer failed", error=str(error))
 
     async def failed(self, spoken: Spoken, error: ModelError) -> None:
         """Publish `transcript.failed`."""

@@ -15,6 +15,7 @@ from config.profiles import Profile, Task  # noqa: TC001
 from config.routes import DEFAULT_ROUTE, Hint
 from config.settings import Speech, Transcripts  # noqa: TC001
 from config.types import Endpointing, Name  # noqa: TC001
+from config.wording import check_masked_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -48,6 +49,11 @@ class CallOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     initial_prompt: Hint | None = None
     words: bool | None = None
     segments: bool | None = None
+    mask: tuple[str, ...] | None = None
+    mask_profanity: bool | None = None
+
+    def __post_init__(self) -> None:
+        check_masked_words(self.mask or ())
 
 
 class CallSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,6 +103,8 @@ class CallSettings(msgspec.Struct, frozen=True, kw_only=True):
             self.transcripts,
             words=_first(options.words, self.transcripts.words),
             segments=_first(options.segments, self.transcripts.segments),
+            mask=_first(options.mask, self.transcripts.mask),
+            mask_profanity=_first(options.mask_profanity, self.transcripts.mask_profanity),
         )
         return msgspec.structs.replace(
             self,
@@ -184,6 +192,8 @@ def _applied(route: Route, base: CallSettings) -> CallSettings:
         initial_prompt=route.initial_prompt,
         words=route.words,
         segments=route.segments,
+        mask=route.mask,
+        mask_profanity=route.mask_profanity,
     )
     refined = base.refined(
         language=route.language, languages=route.languages, options=options, endpoints=route.endpoints

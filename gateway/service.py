@@ -31,6 +31,7 @@ from gateway.http.calls import CallsApi
 from gateway.http.metrics import MetricsPage
 from gateway.http.server import HttpServer
 from gateway.metrics import Metrics
+from gateway.normalizing import Normalizer, load_function
 from gateway.record import Means
 from gateway.recovery import end_unfinished_calls
 from gateway.registry import Registry
@@ -86,8 +87,16 @@ def _spool(settings: Settings) -> Spool | None:
     return Spool(lambda: state_directory(settings), most) if most else None
 
 
+def _normalizer(settings: Settings) -> Normalizer | None:
+    name = settings.transcripts.normalizer
+    return Normalizer(load_function(name)) if name else None
+
+
 class Gateway:
-    """One running gateway. The engine is its caller's, loaded and warm."""
+    """One running gateway. The engine is its caller's, loaded and warm.
+
+    Raises ConfigError when the settings name a function that cannot be had.
+    """
 
     def __init__(
         self, settings: Settings, engine: Engine, *, probe: Callable[[str], None] = lambda _point: None
@@ -108,6 +117,7 @@ class Gateway:
             decoder=self._scheduler,
             publish=self._publish,
             interims=self._interims,
+            normalizer=_normalizer(settings),
             clock=clock,
             wall=wall,
         )

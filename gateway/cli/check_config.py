@@ -11,6 +11,7 @@ import click
 from adapters.tls import ServerTls, TlsError
 from config.errors import ConfigError
 from config.load import dump, load
+from gateway.normalizing import load_function
 
 if TYPE_CHECKING:
     from config.settings import Settings
@@ -39,13 +40,15 @@ def check_config(file: Path | None) -> None:
 
 
 def check_files_or_exit(settings: Settings) -> None:
-    """Read the files that TLS needs; on an error say it in one line and exit with status 2."""
+    """Read the files of TLS, and import the normalizer; on an error say it in one line and exit with status 2."""
     listeners = {"http": settings.http.tls} | {each.name: each.tls for each in settings.audiosocket}
     try:
         for name, tls in listeners.items():
             if tls is not None:
                 ServerTls(tls, name)
-    except TlsError as error:
+        if settings.transcripts.normalizer:
+            load_function(settings.transcripts.normalizer)
+    except (TlsError, ConfigError) as error:
         click.echo(f"linescribe: {error}", err=True)
         sys.exit(BAD_SETTINGS)
 

@@ -258,6 +258,7 @@ async def test_a_model_of_english_only_is_asked_for_nothing_else(tmp_path: Path)
         (b'{"stream_id": "%s", "webhook": "nobody"}', "'nobody'; expected one of test"),
         (b'{"stream_id": "%s", "webhook": "https://evil.example/"}', "expected one of test"),
         (b'{"stream_id": "%s", "parameters": {"a": 1}}', "`str`"),
+        (b'{"stream_id": "%s", "options": {"mask": ["oh heck"]}}', "single words"),
         (b'{"stream_id": "%s", "options": {"beam": 5}}', "options.beam: unknown key"),
         (b'{"stream_id": "%s", "options": {"endpointing": "stop"}}', "options.endpointing"),
         (b'{"stream_id": "%s", "expires_in_seconds": 1e9}', "86400"),

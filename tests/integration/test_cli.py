@@ -262,6 +262,16 @@ def test_files_that_tls_needs_are_looked_at_before_anything_starts(tmp_path: Pat
         assert "TLS of listener 'http': cannot read tls.certificate, /nonexistent.pem" in result.stderr
 
 
+def test_a_normalizer_that_is_not_there_is_told_before_anything_starts(tmp_path: Path) -> None:
+    file = tmp_path / "my.yaml"
+    file.write_text("transcripts: {normalizer: 'no_such_style:rewrite'}\n")
+    for command in (("check-config",), ("run", "--config")):
+        result = linescribe(*command, str(file))
+        assert (result.returncode, result.stdout) == (2, "")
+        (line,) = result.stderr.splitlines()
+        assert line.startswith("linescribe: transcripts.normalizer: no_such_style:rewrite cannot be imported")
+
+
 def test_the_route_of_a_stream_is_told_and_explained(tmp_path: Path) -> None:
     file = tmp_path / "my.yaml"
     file.write_text(

@@ -94,6 +94,17 @@ async def test_an_answer_ends_the_stream_so_that_the_dialplan_goes_on(tmp_path: 
     assert ended["audio_ms"]["inbound"] <= 2 * len(SPEECH + PAUSE) / 16
 
 
+async def test_a_final_is_rewritten_and_masked(tmp_path: Path) -> None:
+    engine = FakeEngine(text=lambda _: "Oh heck.")
+    wanted = {"NORMALIZER": "tests.house_style:with_language", "MASK": "[heck]"}
+    async with house(tmp_path, engine=engine, **{f"TRANSCRIPTS__{key}": each for key, each in wanted.items()}) as home:
+        line = await home.call(SPEECH)
+        await line.hang_up()
+        await home.inbox.wait("call.ended")
+    (final,) = home.inbox.of("transcript.final")
+    assert final["text"] == f"{final['language']}: Oh h***."
+
+
 async def test_digits_are_events(home: House) -> None:
     line = await home.call()
     for digit in b"15#":

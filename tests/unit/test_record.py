@@ -9,8 +9,9 @@ import structlog
 
 from adapters.stream import StreamEnd
 from asr.scheduler import Scheduler
-from asr.types import Hypothesis, ModelError, ModelErrorCode, Reason, Suppressed
-from config.settings import Log, Settings
+from asr.types import Hypothesis, ModelError, ModelErrorCode, Reason, Segment, Suppressed, Word
+from config.settings import Log, Settings, Transcripts
+from gateway.normalizing import Normalizer
 from gateway.record import REMEMBERED_UTTERANCES, CallRecord, Means, NoInterims
 from gateway.transcript import Clock
 from tests.fakes import FakeEngine
@@ -55,17 +56,23 @@ class World:
     """A record with a store that is a list."""
 
     def __init__(
-        self, *, endpoints: Sequence[str] = ("crm",), interims: Interims | None = None, log_transcripts: bool = False
+        self,
+        *,
+        endpoints: Sequence[str] = ("crm",),
+        interims: Interims | None = None,
+        normalizer: Normalizer | None = None,
+        log: Log | None = None,
     ) -> None:
         self.screen = Screen()
         self.stored: list[StoredEvent] = []
         self.store_open = asyncio.Event()
         self.store_open.set()
         self.means = means = Means(
-            settings=Settings(log=Log(transcripts=log_transcripts)),
+            settings=Settings(log=log or Log()),
             decoder=Scheduler(FakeEngine(), clock=lambda: 105.0),
             publish=self._publish,
             interims=interims or self.screen,
+            normalizer=normalizer,
             clock=lambda: 105.25,
             wall=lambda: 1_700_000_000.0,
         )
@@ -87,6 +94,10 @@ class World:
 
     async def end(self) -> dict[str, Any]:
         await self.record.ended(StreamEnd.HANGUP, None, 106.0, parameters={}, tracks={})
+        return self.last
+
+    @property
+    def last(self) -> dict[str, Any]:
         data: dict[str, Any] = json.loads(self.stored[-1].body)["data"]
         return data
 
@@ -221,9 +232,83 @@ async def test_what_is_left_out_is_counted_by_reason_of_the_call_and_of_all_call
 
 @pytest.mark.parametrize("log_transcripts", [False, True])
 async def test_the_log_names_what_was_left_out_and_its_text_only_where_it_may(*, log_transcripts: bool) -> None:
-    world = World(log_transcripts=log_transcripts)
+    world = World(log=Log(transcripts=log_transcripts))
     with structlog.testing.capture_logs() as lines:
         await world.record.final(spoken(), suppressed(Reason.PHRASE, "Thank you."))
     (line,) = lines
     assert (line["reason"], line["utterance_id"], line["start_ms"]) == ("phrase", "call_inbound_2", 2_300)
     assert line.get("text") == ("Thank you." if log_transcripts else None)
+
+
+MASKED = Transcripts(words=True, segments=True, mask=("heck",), mask_profanity=True)
+RUDE = Hypothesis(
+    text="What the heck, bastard.",
+    model="base int8",
+    language="en",
+    words=(Word(text="heck,", start_ms=0, end_ms=9, confidence=0.5),),
+    segments=(Segment(text="What the heck, bastard.", start_ms=0, end_ms=9),),
+)
+
+
+async def test_a_final_is_masked_in_everything_it_holds() -> None:
+    world = World()
+    await world.record.final(spoken(wanted=MASKED), RUDE)
+    assert world.last["text"] == "What the h***, b******."
+    assert [word["text"] for word in world.last["words"]] == ["h***,"]
+    assert [each["text"] for each in world.last["segments"]] == ["What the h***, b******."]
+    assert "heck" not in world.stored[-1].body.decode()
+
+
+async def test_an_interim_is_masked_and_what_may_yet_become_a_word_is_not_stable() -> None:
+    world = World()
+    await world.record.started({})
+    masked = spoken(wanted=MASKED)
+    world.record.interim(masked, RUDE, revision=1, stable_chars=13)
+    world.record.interim(masked, RUDE, revision=2, stable_chars=15)
+    assert [data["text"] for data in world.screen.data] == ["What the h***, b******."] * 2
+    assert [data["stable_chars"] for data in world.screen.data] == [9, 15]
+    world.record.interim(spoken(), RUDE, revision=3, stable_chars=13)
+    assert (world.screen.data[-1]["text"], world.screen.data[-1]["stable_chars"]) == (RUDE.text, 13)
+
+
+async def test_what_stands_in_the_log_is_masked_too() -> None:
+    world = World(log=Log(transcripts=True))
+    with structlog.testing.capture_logs() as lines:
+        await world.record.final(spoken(wanted=MASKED), RUDE)
+    assert [line["text"] for line in lines if line["event"] == "final"] == ["What the h***, b******."]
+
+
+async def test_a_final_is_rewritten_then_masked_and_its_words_stay_as_they_were_heard() -> None:
+    asked = []
+
+    def rewrite(text: str, language: str | None) -> str:
+        asked.append((text, language))
+        return "Heck. " + text.replace("bastard", "sir")
+
+    world = World(normalizer=Normalizer(rewrite, limit_seconds=30))
+    assert await world.record.final(spoken(wanted=MASKED), RUDE)
+    assert asked == [(RUDE.text, "en")]
+    assert world.last["text"] == "H***. What the h***, sir."
+    assert [each["text"] for each in world.last["segments"]] == ["What the h***, b******."]
+
+
+async def test_interims_and_utterances_without_words_are_not_rewritten() -> None:
+    world = World(normalizer=Normalizer(lambda text, _language: text.upper()))
+    await world.record.started({})
+    world.show()
+    assert not await world.record.final(spoken(number=2), SILENCE)
+    assert [data["text"] for data in world.screen.data] == [HEARD.text]
+
+
+async def test_a_final_that_cannot_be_rewritten_is_published_as_it_was_heard() -> None:
+    def fail(text: str, _language: str | None) -> str:
+        raise ValueError(text)
+
+    world = World(normalizer=Normalizer(fail, limit_seconds=30))
+    with structlog.testing.capture_logs() as lines:
+        for number in (1, 2):
+            assert await world.record.final(spoken(number=number, wanted=MASKED), RUDE)
+            assert world.last["text"] == "What the h***, b******."
+    told = [line for line in lines if line["log_level"] == "warning"]
+    assert [line["error"] for line in told] == ["it raised ValueError"]
+    assert "heck" not in str(lines)

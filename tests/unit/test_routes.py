@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
@@ -10,8 +10,11 @@ from config.languages import Languages
 from config.load import load
 from config.profiles import PROFILES
 from config.routes import DEFAULT_ROUTE, Match, Route
-from config.settings import Models, Settings, Speech
+from config.settings import Models, Settings, Speech, Transcripts
 from gateway.routes import CallOptions, Facts, Routes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 FACTS = Facts(
     adapter="audiosocket",
@@ -143,6 +146,33 @@ def test_whether_a_stream_ends_with_an_answer_is_said_by_settings_route_and_regi
     assert table.choose(Facts(adapter="x", listener="x")).speech == speech
     asked = CallOptions(endpointing="auto_end")
     assert chosen.refined(language=None, options=asked, endpoints=None).speech == speech
+
+
+def test_what_is_masked_is_said_by_settings_route_and_registration() -> None:
+    general = Transcripts(mask=("heck",), mask_profanity=True)
+    table = Routes(
+        Settings(
+            transcripts=general,
+            routes=(
+                Route(name="own", match=Match(listener="customers"), mask=("darn",)),
+                Route(name="plain", match=Match(listener="plain"), mask=(), mask_profanity=False),
+            ),
+        )
+    )
+    plain = table.choose(Facts(adapter="audiosocket", listener="plain"))
+    own = table.choose(FACTS)
+    assert (own.transcripts.mask, own.transcripts.mask_profanity) == (("darn",), True)
+    assert plain.transcripts == Transcripts()
+    assert table.choose(Facts(adapter="audiosocket", listener="other")).transcripts == general
+    asked = CallOptions(mask=("heck", "drat"), mask_profanity=True)
+    refined = plain.refined(language=None, options=asked, endpoints=None)
+    assert (refined.transcripts.mask, refined.transcripts.mask_profanity) == (("heck", "drat"), True)
+
+
+@pytest.mark.parametrize("kind", [CallOptions, Transcripts, lambda mask: Route(name="it", mask=mask)])
+def test_what_could_never_be_masked_is_refused_wherever_it_is_said(kind: Callable[..., object]) -> None:
+    with pytest.raises(ValueError, match="single words"):
+        kind(mask=("oh heck",))
 
 
 def test_the_explanation_tells_of_every_condition() -> None:

@@ -131,6 +131,13 @@ def test_default_binds_are_loopback() -> None:
         (tokens("a", "a"), ["names in http.tokens", "'a' stands there twice"]),
         ("http: {port: 9092}\n", ["addresses of listeners", "127.0.0.1:9092"]),
         ("audiosocket: [{registration: required}]\n", ["'audiosocket' demands registration", "http.tokens"]),
+        ("transcripts: {mask: [oh heck]}\n", ["my.yaml:1", "transcripts", "single words", "'oh heck'"]),
+        ("transcripts: {mask: [x]}\n", ["transcripts", "2 to 100 characters", "'x'"]),
+        ("transcripts: {mask: [no]}\n", ["transcripts.mask[0]", "got `bool`", "quote them"]),
+        ("transcripts: {normalizer: house_style}\n", ["transcripts.normalizer"]),
+        ("transcripts: {normalizer: 'os; quit:x'}\n", ["transcripts.normalizer"]),
+        ("routes: [{name: a, mask: [oh-heck]}]\n", ["routes[0]", "single words", "'oh-heck'"]),
+        ("routes: [{name: a, normalizer: 'a:b'}]\n", ["routes[0].normalizer", "unknown key"]),
         ("routes: [{match: {}}]\n", ["routes[0]", "`name`"]),
         ("routes: [{name: a}, {name: a}]\n", ["names in routes"]),
         (
