@@ -16,7 +16,7 @@ from asr.invention import invented
 from asr.language import ENGLISH, Known, among, likely_ones
 from asr.listening import listen
 from asr.loading import is_out_of_memory
-from asr.prompts import MOST_BEFORE, fitted
+from asr.prompts import MOST_BEFORE, as_sentence, fitted
 from asr.quality import Attempt, doubt, is_silence, loop, most_tokens, said_once
 from asr.silero import Silero
 from asr.types import SAMPLE_RATE_HZ, DecodeKind, DecodeRequest, Hypothesis, Segment, Suppressed
@@ -149,7 +149,7 @@ class Transcriber:
         task = [*tokenizer.sot_sequence, tokenizer.no_timestamps]
         most = most_tokens(job.seconds, job.written)
         before = fitted(
-            tokenizer.encode(" " + options.hotwords.strip()) if options.hotwords else [],
+            tokenizer.encode(" " + as_sentence(options.hotwords)) if options.hotwords else [],
             tokenizer.encode(" " + options.initial_prompt.strip()) if options.initial_prompt else [],
             room=min(MOST_BEFORE, PROMPT_AND_TEXT - most - len(task) - 1),
         )

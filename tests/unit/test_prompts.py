@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asr.prompts import fitted
+from asr.prompts import as_sentence, fitted
 
 
 @pytest.mark.parametrize(
@@ -28,3 +28,17 @@ def test_the_first_words_to_expect_and_the_last_that_were_said(
 @given(hotwords=st.integers(0, 300), earlier=st.integers(0, 300), room=st.integers(0, 223))
 def test_no_room_is_wasted_and_none_is_taken_that_is_not_there(hotwords: int, earlier: int, room: int) -> None:
     assert len(fitted([1] * hotwords, [2] * earlier, room=room)) == min(room, hotwords + earlier)
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ("Linescribe, AudioSocket", "Linescribe, AudioSocket."),
+        (" Kovács ", "Kovács."),
+        ("We talk about Linescribe.", "We talk about Linescribe."),
+        ("Linescribe?", "Linescribe?"),
+        ("", ""),
+    ],
+)
+def test_words_to_expect_end_with_a_full_stop(words: str, sentence: str) -> None:
+    assert as_sentence(words) == sentence
