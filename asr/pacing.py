@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from typing import TYPE_CHECKING
 
 from asr.pressure import Level
@@ -19,6 +19,9 @@ FIRST_MS = 300
 
 PAUSE_BLOCKS = TAIL_BLOCKS
 """After so much silence what was said is decoded on trial: the audio is the same that it will be at the end."""
+
+NEAR_MS = 1500
+"""So long before the audio of an interim is as long as it may be, the times of its words are told, to cut it there."""
 
 
 class Step(StrEnum):
@@ -58,5 +61,23 @@ class Pacer:
 
 
 def tail_ms(interims: Interims, level: Level) -> int:
-    """Tell how much of its utterance an interim hears."""
+    """Tell how much audio an interim hears at most."""
     return interims.tail_ms if level is Level.NORMAL else interims.elevated_tail_ms
+
+
+class Fullness(IntEnum):
+    """How near the audio of an interim is to as much as one may hear."""
+
+    ROOM = 0
+    NEAR = 1
+    """Some of it is to be let go of, where that does no harm."""
+    FULL = 2
+    """Some of it has to be."""
+
+
+def fullness(audio_ms: int, interims: Interims, level: Level) -> Fullness:
+    """Tell how near so much audio is."""
+    longest_ms = tail_ms(interims, level)
+    if audio_ms + BLOCK_MS > longest_ms:
+        return Fullness.FULL
+    return Fullness.NEAR if audio_ms > longest_ms - NEAR_MS else Fullness.ROOM

@@ -91,20 +91,19 @@ class SpeechTrack:
         """How long ago speech was last heard."""
         return self._endpointer.silent_blocks
 
-    def snapshot(self, longest_ms: int) -> Utterance:
-        """Give the open utterance as if it ended now, or the last so much of it. Raises ValueError without one."""
+    def snapshot(self, longest_ms: int, from_sample: int = 0) -> Utterance:
+        """Give the open utterance as if it ended now; of its audio what lies behind a sample, and no more than so much.
+
+        Raises ValueError without one.
+        """
         current = self._open
         if current is None:
             raise ValueError("nobody is speaking")
         stop = self._endpointer.last_voiced + 1
-        keep = stop + TAIL_BLOCKS - current.origin
-        skip = max(0, len(current.blocks[:keep]) - _blocks(longest_ms))
-        origin = current.origin + skip
-        return msgspec.structs.replace(
-            self._utterance(current, current.blocks[skip:keep], stop, end_of_turn=True),
-            origin_sample=origin * BLOCK_SAMPLES,
-            start_sample=max(origin, current.onset) * BLOCK_SAMPLES,
-        )
+        skip = max(0, from_sample // BLOCK_SAMPLES - current.origin)
+        keep = min(stop + TAIL_BLOCKS - current.origin, skip + _blocks(longest_ms))
+        heard = self._utterance(current, current.blocks[skip:keep], stop, end_of_turn=True)
+        return msgspec.structs.replace(heard, origin_sample=(current.origin + skip) * BLOCK_SAMPLES)
 
     def wait_for(self, hangover_ms: int) -> None:
         """End the open utterance after so much silence, unless speech goes on before."""

@@ -12,9 +12,12 @@ import msgspec
 
 from asr.hangover import hangover_ms
 from asr.language import ENGLISH
-from asr.pacing import Step
+from asr.pacing import Fullness, Step
+from asr.stabilizer import Stabilizer
 from asr.types import DecodeKind, DecodeOptions, DecodeRequest, ModelError, ModelErrorCode
+from asr.units import units
 from config.profiles import PROFILES, REALTIME
+from gateway.transcript import SAMPLES_PER_MS
 
 if TYPE_CHECKING:
     import asyncio
@@ -36,6 +39,32 @@ class _Trial(msgspec.Struct, frozen=True, eq=False):
     future: Decoding
 
 
+class _Growing(msgspec.Struct, eq=False):
+    """The text of an utterance that is open."""
+
+    stabilizer: Stabilizer
+    request_id: str = ""
+    """The latest request for an interim."""
+    revision: int = 0
+    """How many interims were shown."""
+    cuts: int = 0
+    """How often audio was let go of."""
+    resting: bool = False
+    """An interim was lost with the model process: what may have brought it down is not tried again and again, at the
+    cost of everybody's finals."""
+
+
+class _Asked(msgspec.Struct, frozen=True):
+    """What was asked for an interim, and when."""
+
+    audio_ms: int
+    anchor: int
+    """Before which of the words that were committed its audio begins, ..."""
+    cuts: int
+    """... after how many cuts."""
+    language: str | None
+
+
 class Live:
     """The open utterances of one call."""
 
@@ -47,13 +76,7 @@ class Live:
         self._english_only = False
         """Whether the model for interims has shown that it knows no other language."""
         self._trials: dict[str, _Trial] = {}
-        self._interims: dict[str, str] = {}
-        """The latest request for an interim of each utterance."""
-        self._revisions: dict[str, int] = {}
-        """How many interims of each utterance were shown."""
-        self._resting: set[str] = set()
-        """Utterances of which an interim was lost with the model process: what may have brought it down is not tried
-        again and again, at the cost of everybody's finals."""
+        self._growing: dict[str, _Growing] = {}
         self._requests = 0
 
     def take(self, glimpse: Glimpse, options: DecodeOptions) -> None:
@@ -64,15 +87,13 @@ class Live:
             case Step.GO_ON:
                 self._forget_trial(glimpse.spoken.utterance_id)
             case Step.INTERIM:
-                self._show(glimpse.spoken)
+                self._ask(glimpse)
 
     def settle(self, spoken: Spoken) -> tuple[str, Decoding] | None:
         """Show no more of an utterance that has ended; give the trial that is its final, if there is one."""
         utterance_id = spoken.utterance_id
-        self._revisions.pop(utterance_id, None)
-        self._resting.discard(utterance_id)
-        if interim := self._interims.pop(utterance_id, None):
-            self._decoder.cancel(interim)
+        if growing := self._growing.pop(utterance_id, None):
+            self._decoder.cancel(growing.request_id)
         trial = self._trials.pop(utterance_id, None)
         if trial is None:
             return None
@@ -86,10 +107,10 @@ class Live:
         """Give up what is still being decoded."""
         for trial in self._trials.values():
             self._decoder.cancel(trial.request_id)
-        for interim in self._interims.values():
-            self._decoder.cancel(interim)
+        for growing in self._growing.values():
+            self._decoder.cancel(growing.request_id)
         self._trials.clear()
-        self._interims.clear()
+        self._growing.clear()
 
     def _try(self, glimpse: Glimpse, options: DecodeOptions) -> None:
         spoken = glimpse.spoken
@@ -110,31 +131,44 @@ class Live:
         if trial := self._trials.pop(utterance_id, None):
             self._decoder.cancel(trial.request_id)
 
-    def _show(self, spoken: Spoken) -> None:
-        if spoken.utterance_id in self._resting or (self._english_only and not self._is_english(spoken)):
+    def _ask(self, glimpse: Glimpse) -> None:
+        spoken = glimpse.spoken
+        growing = self._growing.setdefault(spoken.utterance_id, _Growing(Stabilizer()))
+        if growing.resting or (self._english_only and not self._is_english(spoken)):
             return
         # As the call's settings have it, without the final before: what an interim goes on from should not sway it.
-        quick = msgspec.structs.replace(spoken.settings.decode, profile=PROFILES[REALTIME], word_times=False)
-        request = self._request(spoken, DecodeKind.INTERIM, quick)
-        self._interims[spoken.utterance_id] = request.request_id
-        shown = partial(self._shown, spoken.without_audio(), request.language)
-        self._decoder.submit(request).add_done_callback(shown)
+        # Times of words cost another pass over the text, and are for cuts alone.
+        near = glimpse.fullness > Fullness.ROOM
+        quick = msgspec.structs.replace(spoken.settings.decode, profile=PROFILES[REALTIME], word_times=near)
+        request = self._request(spoken, DecodeKind.INTERIM, quick, first=not growing.revision)
+        growing.request_id = request.request_id
+        seen = msgspec.structs.replace(glimpse, spoken=spoken.without_audio())
+        asked = _Asked(request.audio_ms, growing.stabilizer.anchor, growing.cuts, request.language)
+        self._decoder.submit(request).add_done_callback(partial(self._hear, seen, asked))
 
-    def _shown(self, spoken: Spoken, language: str | None, future: Decoding) -> None:
-        if spoken.utterance_id not in self._interims or future.cancelled():
+    def _hear(self, glimpse: Glimpse, asked: _Asked, future: Decoding) -> None:
+        growing = self._growing.get(glimpse.spoken.utterance_id)
+        if growing is None or future.cancelled():
             return  # it has ended, or a newer one is on its way
         if error := future.exception():
             self._record.interim_shed()
-            if isinstance(error, ModelError) and error.code is ModelErrorCode.CRASHED:
-                self._resting.add(spoken.utterance_id)
+            growing.resting |= isinstance(error, ModelError) and error.code is ModelErrorCode.CRASHED
             return
-        if _is_at_a_loss(future.result(), language):
+        if _is_at_a_loss(future.result(), asked.language):
             self._english_only = True
             return
-        revision = self._revisions.get(spoken.utterance_id, 0) + 1
-        if future.result().text:
-            self._revisions[spoken.utterance_id] = revision
-            self._record.interim(spoken, future.result(), revision=revision, stable_chars=0)
+        heard = future.result()
+        growing.stabilizer.hear(units(heard.text, heard.words), asked.anchor, heard.confidence or 0.0)
+        if glimpse.fullness > Fullness.ROOM and asked.cuts == growing.cuts:
+            _let_go(glimpse, asked.audio_ms, growing)
+        self._show(glimpse.spoken, growing, heard)
+
+    def _show(self, spoken: Spoken, growing: _Growing, heard: Hypothesis) -> None:
+        text, stable_chars = growing.stabilizer.text, growing.stabilizer.stable_chars
+        if text:
+            growing.revision += 1
+            shown = msgspec.structs.replace(heard, text=text)
+            self._record.interim(spoken, shown, revision=growing.revision, stable_chars=stable_chars)
 
     def _is_english(self, spoken: Spoken) -> bool:
         """Tell whether it is settled that English is spoken."""
@@ -142,7 +176,9 @@ class Live:
         known = self._languages.known(spoken.track.id, language)
         return ENGLISH in ((language.given,) if known is None else (known.held, known.presumed))
 
-    def _request(self, spoken: Spoken, kind: DecodeKind, options: DecodeOptions) -> DecodeRequest:
+    def _request(
+        self, spoken: Spoken, kind: DecodeKind, options: DecodeOptions, *, first: bool = False
+    ) -> DecodeRequest:
         self._requests += 1
         return decode_request(
             self._call_id,
@@ -151,8 +187,17 @@ class Live:
             kind=kind,
             options=options,
             asked=self._languages.ask(spoken.track.id, spoken.settings.spoken, quick=kind is DecodeKind.INTERIM),
-            first=spoken.utterance_id not in self._revisions,
+            first=first,
         )
+
+
+def _let_go(glimpse: Glimpse, audio_ms: int, growing: _Growing) -> None:
+    """Let later interims begin where nothing of the audio before is needed any more."""
+    at_ms = growing.stabilizer.let_go(audio_ms, full=glimpse.fullness is Fullness.FULL)
+    if at_ms is not None:
+        growing.cuts += 1
+        utterance = glimpse.spoken.utterance
+        glimpse.track.let_go(utterance.number, utterance.origin_sample + at_ms * SAMPLES_PER_MS)
 
 
 def decode_request(

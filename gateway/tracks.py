@@ -8,9 +8,10 @@ import msgspec
 
 from adapters.media.resample import BLOCK_MS
 from adapters.media.track import MediaTrack
-from asr.pacing import Pacer, Step, tail_ms
+from asr.pacing import Fullness, Pacer, Step, fullness, tail_ms
 from asr.pressure import Level
 from asr.speech import SpeechTrack
+from asr.types import BYTES_PER_MS
 from config.settings import LONGEST_DECODE_MS, Interims
 from gateway.transcript import SAMPLES_PER_MS, Spoken
 
@@ -29,6 +30,8 @@ class Glimpse(msgspec.Struct, frozen=True, eq=False):
     track: CallTrack
     spoken: Spoken
     step: Step
+    fullness: Fullness = Fullness.ROOM
+    """How near the audio is to as much as an interim hears."""
 
 
 class CallTrack:
@@ -69,6 +72,8 @@ class CallTrack:
         self._zero_ms = offset_ms
         self._reached_ms = 0
         self._arrived_at = zero
+        self._let_go = (0, 0)
+        """An utterance by its number, and the sample from which on its interims hear it."""
 
     def push(self, frame: AudioFrame, arrived_at: float) -> Iterator[Spoken | Glimpse]:
         """Take a frame; give the utterances it ends."""
@@ -92,6 +97,10 @@ class CallTrack:
         if rest is not None:
             yield self._spoken(rest)
 
+    def let_go(self, utterance: int, sample: int) -> None:
+        """Let the interims of an utterance hear it from a sample on."""
+        self._let_go = (utterance, sample)
+
     def __str__(self) -> str:
         rest = (
             f"webrtcvad({self.settings.speech.vad_aggressiveness}) -> utterances" if self.decoded else "(not decoded)"
@@ -112,9 +121,19 @@ class CallTrack:
     def _while_speaking(self) -> Iterator[Glimpse]:
         speech = self.speech
         step = self._pacer.step(speech.utterances, speech.spoken_blocks, speech.silent_blocks, self._level)
-        if step is not None:
-            longest_ms = LONGEST_DECODE_MS if step is Step.PAUSE else tail_ms(self._interims, self._level())
-            yield Glimpse(self, self._place(speech.snapshot(longest_ms)), step)
+        if step is Step.INTERIM:
+            yield self._interim()
+        elif step is not None:
+            yield Glimpse(self, self._place(speech.snapshot(LONGEST_DECODE_MS)), step)
+
+    def _interim(self) -> Glimpse:
+        level = self._level()
+        utterance, sample = self._let_go
+        heard = self.speech.snapshot(
+            tail_ms(self._interims, level), sample if utterance == self.speech.utterances else 0
+        )
+        full = fullness(len(heard.audio) // BYTES_PER_MS, self._interims, level)
+        return Glimpse(self, self._place(heard), Step.INTERIM, full)
 
     def _spoken(self, utterance: Utterance) -> Spoken:
         spoken = self._place(utterance)

@@ -20,6 +20,7 @@ from asr.types import (
     ModelErrorCode,
     ModelLoadError,
     ModelRole,
+    Word,
     ignore_answer,
 )
 
@@ -35,8 +36,9 @@ class FakeEngine:
     """An Engine that answers "utterance of 1280 ms", at once or when the test lets it.
 
     `script` says how decodes go wrong, by their number from 1: CRASHED loses the batch, any other code is
-    the answer to each of its requests. `text` makes the words out of a request; those that `fails` names fail. Where it
-    `hears` how likely each language is, it decodes in what that leads to when none is given, as the real model does.
+    the answer to each of its requests. `text` makes the words out of a request, and `words` tells their times where
+    that is wanted; those that `fails` names fail. Where it `hears` how likely each language is, it decodes in what that
+    leads to when none is given, as the real model does.
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class FakeEngine:
         held: bool = False,
         script: Mapping[int, ModelErrorCode] | None = None,
         text: Callable[[DecodeRequest], str] | None = None,
+        words: Callable[[DecodeRequest], Sequence[Word]] = lambda _request: (),
         confidence: float = 0.9,
         fails: Callable[[DecodeRequest], bool] = lambda _request: False,
         hears: Callable[[DecodeRequest], Mapping[str, float]] | None = None,
@@ -65,6 +68,7 @@ class FakeEngine:
         self.busy: set[int] = set()
         """The lanes that decode."""
         self._text = text or _describe
+        self._words = words
         self._confidence = confidence
         self._fails = fails
         self._hears = hears
@@ -127,7 +131,12 @@ class FakeEngine:
     def _answer(self, request: DecodeRequest) -> Hypothesis | ModelError:
         if self._fails(request):
             return ModelError(ModelErrorCode.FAILED, "told to fail")
-        answer = Hypothesis(text=self._text(request), model="fake int8", confidence=self._confidence)
+        answer = Hypothesis(
+            text=self._text(request),
+            model="fake int8",
+            confidence=self._confidence,
+            words=tuple(self._words(request)) if request.options.word_times else (),
+        )
         if self._hears is None or request.language is not None:
             return msgspec.structs.replace(answer, language=request.language if self._hears else None)
         known = request.known or Known()

@@ -36,6 +36,26 @@ def test_two_calls_are_counted_right() -> None:
     assert told["memory_models_mb"] > 100
 
 
+def test_interims_take_nothing_back_that_was_stable() -> None:
+    done = bench("interims", "--limit", "2")
+    assert done.returncode == 0, done.stderr
+    told = msgspec.json.decode(done.stdout.splitlines()[-1])
+    assert (told["interim_model"], told["decode_ms"]) == ("base", 250)
+    assert told["single"]["lines"] == 2
+    for kind in ("single", "joined"):
+        assert told[kind]["retractions"] == 0
+        assert told[kind]["interims"] >= told[kind]["lines"]
+    assert told["single"]["final_wer"] <= 0.15
+
+
+def test_interims_of_prompts_that_cannot_be_read_are_not_measured() -> None:
+    done = bench("interims", "--speech", str(Path(__file__).parent))
+    assert done.returncode == 2
+    assert "dev.tsv: expected a table of file, seconds and text" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert bench("interims", "--interim-model", "no-such").returncode == 2
+
+
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [

@@ -5,9 +5,13 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+import pytest
+
 from adapters.stream import StreamEnd, StreamEnded
-from asr.types import DecodeKind, ModelErrorCode
-from config.settings import Models
+from asr.pacing import NEAR_MS
+from asr.types import DecodeKind, ModelErrorCode, Word
+from config.settings import Interims, Models
 from gateway.record import NoInterims
 from tests.fakes import FakeEngine
 from tests.sound import prompt
@@ -16,6 +20,7 @@ from tests.unit.test_session import World, of
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from asr.types import DecodeRequest
     from gateway.events import EncodedInterim
 
 SPEECH = prompt("conf-onlyperson")
@@ -66,6 +71,46 @@ class Talk:
         return [request.kind for request in self.engine.begun]
 
 
+WORD_MS = 400
+UNBROKEN = SPEECH[6_400:44_800] * 6
+"""More than fourteen seconds without a pause."""
+
+
+def count(request: DecodeRequest) -> str:
+    """Hear a number in every 400 ms of the track that the audio holds whole, and the beginning of one at its end."""
+    return " ".join(word.text for word in numbers(request))
+
+
+def numbers(request: DecodeRequest) -> list[Word]:
+    begins_ms = request.origin_sample // 16
+    first, last = -(-begins_ms // WORD_MS), (begins_ms + request.audio_ms) // WORD_MS
+    times = [(number, number * WORD_MS - begins_ms) for number in range(first, last)]
+    words = [Word(text=f"n{number}", start_ms=at, end_ms=at + WORD_MS, confidence=0.9) for number, at in times]
+    cut_off = Word(text="uh", start_ms=request.audio_ms, end_ms=request.audio_ms, confidence=0.1)
+    return [*words, cut_off] if request.audio_ms % 3 else words
+
+
+class Shown:
+    """The interims of one utterance."""
+
+    def __init__(self, screen: Screen) -> None:
+        told = [msgspec.json.decode(each.body)["data"] for each in screen.shown]
+        self.texts = [data["text"] for data in told]
+        self.stable = [data["text"][: data["stable_chars"]] for data in told]
+        self.starts = {data["start_ms"] for data in told}
+
+    def check(self) -> None:
+        """Nothing that was stable is changed, and no number is left out or told twice."""
+        for text, stable in zip(self.texts[1:], self.stable, strict=False):
+            assert text.startswith(stable)
+        assert [len(stable) for stable in self.stable] == sorted(len(stable) for stable in self.stable)
+        for text in self.texts:
+            told = [int(word.removeprefix("n")) for word in text.split() if word != "uh"]
+            assert told == list(range(told[0], told[0] + len(told))) if told else True
+        assert len({text.split()[0] for text in self.texts}) == 1
+        assert len(self.starts) == 1
+
+
 def said(text: str) -> Callable[[object], str]:
     return lambda _request: text
 
@@ -107,6 +152,82 @@ async def test_interims_are_decoded_at_their_pace_where_somebody_wants_them() ->
         assert [request.first for request in asked].count(True) == 2
         assert {request.options.initial_prompt for request in asked} == {None}  # and no final before
         assert [each.event_id for each in screen.shown[:2]] == ["msg_call_inbound_1_1", "msg_call_inbound_1_2"]
+        await talk.hang_up()
+
+
+@pytest.mark.parametrize("failing", [range(0), range(3, 80, 2), range(4, 44)])
+async def test_interims_cover_a_long_utterance_from_its_beginning(failing: range) -> None:
+    """Though each hears no more than seven seconds, and though every other one fails, or all do for nine seconds."""
+    script = dict.fromkeys(failing, ModelErrorCode.FAILED)
+    async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
+        screen = Screen()
+        talk = Talk(FakeEngine(text=count, words=numbers, script=script), tasks, interims=screen)
+        await talk.say(UNBROKEN)
+        shown = Shown(screen)
+        shown.check()
+        assert len(shown.stable[-1].split()) >= 14_000 // WORD_MS - 4
+        asked = [request for request in talk.engine.begun if request.kind is DecodeKind.INTERIM]
+        assert max(request.audio_ms for request in asked) <= Interims().tail_ms
+        assert asked[-1].origin_sample > 7_000 * 16
+        timed = [request for request in asked if request.options.word_times]
+        assert failing or 1 <= len(timed) <= len(asked) / 4
+        assert min(request.audio_ms for request in timed) > Interims().tail_ms - NEAR_MS
+        await talk.hang_up()
+
+
+async def test_interims_that_were_asked_for_before_a_cut_fit_in_behind_it() -> None:
+    """The models are slow, so that of two there is always one that waits."""
+    async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
+        screen = Screen()
+        talk = Talk(FakeEngine(held=True, text=count, words=numbers), tasks, interims=screen)
+        for start in range(0, len(UNBROKEN), 6_400):
+            await talk.say(UNBROKEN[start : start + 6_400])
+            await talk.engine.release()
+            await talk.settle()
+        shown = Shown(screen)
+        shown.check()
+        assert len(shown.stable[-1].split()) >= 14_000 // WORD_MS - 6
+        origins = [request.origin_sample for request in talk.engine.begun if request.kind is DecodeKind.INTERIM]
+        assert origins == sorted(origins)
+        await talk.engine.let_go()
+        await talk.hang_up()
+
+
+async def test_what_is_heard_without_times_is_not_lost_either() -> None:
+    async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
+        screen = Screen()
+        talk = Talk(FakeEngine(text=count), tasks, interims=screen)
+        await talk.say(UNBROKEN)
+        shown = Shown(screen)
+        for text, stable in zip(shown.texts[1:], shown.stable, strict=False):
+            assert text.startswith(stable)
+        assert len(shown.texts[-1].split()) >= 14_000 // WORD_MS - 8
+        await talk.hang_up()
+
+
+async def test_what_has_no_words_is_heard_piece_by_piece() -> None:
+    async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
+        screen = Screen()
+        talk = Talk(FakeEngine(text=said("")), tasks, interims=screen)
+        await talk.say(UNBROKEN)
+        asked = [request for request in talk.engine.begun if request.kind is DecodeKind.INTERIM]
+        assert max(request.audio_ms for request in asked) <= Interims().tail_ms
+        assert asked[-1].origin_sample > 7_000 * 16
+        assert screen.shown == []
+        await talk.hang_up()
+
+
+async def test_an_utterance_begins_with_nothing_of_the_one_before() -> None:
+    async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
+        screen = Screen()
+        talk = Talk(FakeEngine(text=count, words=numbers), tasks, interims=screen)
+        await talk.say(UNBROKEN + silence(1.0))
+        first = len(screen.shown)
+        await talk.say(SPEECH + silence(1.0))
+        before, after = Shown(screen).texts[:first], Shown(screen).texts[first:]
+        assert {text.split()[0] for text in before}.isdisjoint(text.split()[0] for text in after)
+        assert len({text.split()[0] for text in after}) == 1
+        assert talk.world.session._publisher._live._growing == {}
         await talk.hang_up()
 
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asr.hangover import hangover_ms
-from asr.pacing import FIRST_MS, PAUSE_BLOCKS, Pacer, Step, tail_ms
+from asr.pacing import FIRST_MS, NEAR_MS, PAUSE_BLOCKS, Fullness, Pacer, Step, fullness, tail_ms
 from asr.pressure import Level
 from config.settings import Interims, Speech
 
@@ -35,6 +35,17 @@ def test_the_pace_and_the_tail_are_settings() -> None:
     told = [pacer.step(1, spoken, 0, lambda: Level.NORMAL) for spoken in range(1, 31)]
     assert [spoken for spoken, step in enumerate(told, 1) if step] == [15, 20, 25, 30]
     assert [tail_ms(interims, level) for level in Level] == [3_000, 2_000, 2_000]
+
+
+def test_audio_is_full_when_no_block_fits_in_any_more_and_is_near_to_it_before() -> None:
+    interims = Interims(tail_ms=7_000, elevated_tail_ms=4_000)
+    for level, longest_ms in ((Level.NORMAL, 7_000), (Level.ELEVATED, 4_000)):
+        lengths = (0, longest_ms - NEAR_MS, longest_ms - NEAR_MS + 20, longest_ms - 20, longest_ms - 19, longest_ms)
+        assert [fullness(length, interims, level) for length in lengths] == [
+            *(Fullness.ROOM, Fullness.ROOM),
+            *(Fullness.NEAR, Fullness.NEAR),
+            *(Fullness.FULL, Fullness.FULL),
+        ]
 
 
 def test_a_pause_is_told_once_and_so_is_its_end() -> None:

@@ -75,17 +75,19 @@ def test_a_snapshot_in_a_pause_is_what_the_utterance_will_be_if_it_ends() -> Non
         }
 
 
-def test_a_snapshot_can_be_of_the_last_part_alone() -> None:
+def test_a_snapshot_can_be_of_what_lies_behind_a_sample_and_of_so_much_alone() -> None:
     track = SpeechTrack(Speech())
-    for block in SPEAKING[:100]:
+    for block in silence(1_000) + SPEAKING[:100]:
         track.push(block, 0.0)
-    whole, part = track.snapshot(30_000), track.snapshot(500)
-    assert len(part.audio) == 500 * 32
-    assert whole.audio.endswith(part.audio)
-    assert part.origin_sample + 500 * 16 == whole.origin_sample + len(whole.audio) // 2
-    assert part.start_sample == part.origin_sample
-    assert part.end_sample == whole.end_sample
-    assert track.spoken_blocks == 100 - whole.start_sample // BLOCK_SAMPLES
+    whole = track.snapshot(30_000)
+    part = track.snapshot(500, whole.origin_sample + 1_000 * 16 + 7)
+    assert part.origin_sample == whole.origin_sample + 1_000 * 16  # whole blocks, none of them missing
+    assert part.audio == whole.audio[1_000 * 32 : 1_500 * 32]
+    assert (part.start_sample, part.end_sample) == (whole.start_sample, whole.end_sample)
+    assert track.snapshot(30_000, 0).audio == whole.audio
+    assert track.snapshot(30_000, part.origin_sample).audio == whole.audio[1_000 * 32 :]
+    assert track.snapshot(30_000, whole.end_sample + 10_000 * 16).audio == b""
+    assert track.spoken_blocks == 150 - whole.start_sample // BLOCK_SAMPLES
 
 
 @pytest.mark.parametrize("hangover_ms", [400, 900])

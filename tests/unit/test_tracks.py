@@ -2,11 +2,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapters.stream import AudioFormat, AudioFrame, Encoding, Track, TrackRole
-from config.settings import Settings
+from asr.pacing import Fullness, Step
+from asr.pressure import Level
+from config.settings import Interims, Settings
 from gateway.events import Source
 from gateway.routes import Facts, Routes
 from gateway.tracks import CallTrack, Glimpse
@@ -24,7 +27,7 @@ FRAME_BYTES = 320
 class Caller:
     """Somebody who speaks, is silent, is cut off and comes back late, each frame at its time."""
 
-    def __init__(self, *, offset_ms: int = 0) -> None:
+    def __init__(self, *, offset_ms: int = 0, interims: Interims | None = None, level: Level = Level.NORMAL) -> None:
         self.now = 10.0
         self.track = CallTrack(
             Track(id="inbound", role=TrackRole.INBOUND),
@@ -33,8 +36,11 @@ class Caller:
             offset_ms=offset_ms,
             source=Source(kind="test", listener="port"),
             settings=Routes(Settings()).choose(Facts(adapter="test", listener="port")),
+            interims=interims,
+            level=lambda: level,
         )
         self.spoken: list[Spoken] = []
+        self.glimpses: list[Glimpse] = []
         self._ticks = 0
 
     @property
@@ -58,7 +64,11 @@ class Caller:
             self._hear(self.track.push(AudioFrame("inbound", SLIN, pcm[start : start + FRAME_BYTES]), self.now))
 
     def _hear(self, found: Iterable[Spoken | Glimpse]) -> None:
-        self.spoken += [each for each in found if isinstance(each, Spoken)]
+        for each in found:
+            if isinstance(each, Spoken):
+                self.spoken.append(each)
+            else:
+                self.glimpses.append(each)
 
     def silence(self, seconds: float) -> None:
         self.send(bytes(round(seconds * 50) * FRAME_BYTES))
@@ -146,3 +156,30 @@ def test_whatever_happens_utterances_follow_one_another_and_no_audio_is_lost(hap
         reached = spoken.end_ms
     assert caller.track.media.audio_ms == sent * 20
     assert 0 <= caller.track.media.gap_ms <= caller.at_ms
+
+
+@pytest.mark.parametrize(("level", "longest_ms"), [(Level.NORMAL, 7_000), (Level.ELEVATED, 4_000)])
+def test_an_interim_hears_what_was_not_let_go_of_and_no_more_than_it_may(level: Level, longest_ms: int) -> None:
+    caller = Caller(interims=Interims(), level=level)
+    caller.send(SPEECH[6_400:44_800] * 4)
+    glimpses = [each for each in caller.glimpses if each.step is Step.INTERIM]
+    audio_ms = [len(each.spoken.utterance.audio) // 32 for each in glimpses]
+    assert max(audio_ms) == longest_ms
+    assert {each.spoken.utterance.origin_sample for each in glimpses} == {0}
+    fullness = [each.fullness for each in glimpses]
+    assert fullness == sorted(fullness)
+    assert set(fullness) == set(Fullness)
+    assert fullness[-1] is Fullness.FULL
+
+    caller.track.let_go(1, 5_000 * 16)
+    caller.send(SPEECH[6_400:44_800])
+    after = [each.spoken for each in caller.glimpses[len(glimpses) :]]
+    assert {each.utterance.origin_sample for each in after} == {5_000 * 16}
+    assert {each.start_ms for each in after} == {glimpses[0].spoken.start_ms}
+
+    caller.silence(1.0)
+    caller.track.let_go(1, 60_000 * 16)  # one who was cut off goes on before the place that was kept for the first part
+    caller.send(SPEECH)
+    last = caller.glimpses[-1].spoken.utterance
+    assert (last.number, len(last.audio) > 0) == (2, True)
+    assert 9_600 * 16 < last.origin_sample < 60_000 * 16
