@@ -47,6 +47,8 @@ class _Growing(msgspec.Struct, eq=False):
     """The latest request for an interim."""
     revision: int = 0
     """How many interims were shown."""
+    shown: tuple[str, int] = ("", 0)
+    """The last one's text, and how much of it is stable; the same is not shown twice."""
     cuts: int = 0
     """How often audio was let go of."""
     resting: bool = False
@@ -165,8 +167,9 @@ class Live:
 
     def _show(self, spoken: Spoken, growing: _Growing, heard: Hypothesis) -> None:
         text, stable_chars = growing.stabilizer.text, growing.stabilizer.stable_chars
-        if text:
+        if text and growing.shown != (text, stable_chars):
             growing.revision += 1
+            growing.shown = text, stable_chars
             shown = msgspec.structs.replace(heard, text=text)
             self._record.interim(spoken, shown, revision=growing.revision, stable_chars=stable_chars)
 
