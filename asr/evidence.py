@@ -31,6 +31,11 @@ BRIEF_SECONDS = 2.0
 LEAST_VOICED_MS = 2 * STEP_MS
 """Less is hardly evidence ..."""
 
+WORD_VOICED_MS = 5 * STEP_MS
+CLEAR = 0.8
+"""So much of a voice that is somewhere so likely is a word, whatever else sounds. A soft and steady instrument may last
+longer, and is not as likely; moments of music that are do not last."""
+
 ENOUGH_VOICED_MS = 10 * STEP_MS
 """... and so much is beyond doubt, unless it is ..."""
 
@@ -67,6 +72,11 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     """The part of the whole in which it is 0.3 or more."""
 
     @property
+    def holds_a_word(self) -> bool:
+        """Whether there is a clear voice for long enough, be it in a long sound of another kind."""
+        return self.peak >= CLEAR and self.voiced_ms >= WORD_VOICED_MS
+
+    @property
     def strength(self) -> Strength:
         """Weigh it."""
         if self.peak < AUDIBLE and self.seconds > BRIEF_SECONDS:
@@ -89,13 +99,13 @@ def evidence(probabilities: npt.NDArray[np.float32], seconds: float) -> Evidence
 def spoken_span(probabilities: npt.NDArray[np.float32]) -> tuple[int, int]:
     """Tell where speech may be, with a margin around it, in milliseconds; all of it where little else is there.
 
-    Where there is clearly a voice, what was taken for one for a moment elsewhere does not count.
+    Where there is clearly a voice, what was taken for one for a moment elsewhere does not count; a softer one does.
     """
     length_ms = len(probabilities) * STEP_MS
-    likely = probabilities >= LIKELY
-    pairs = np.flatnonzero(likely[:-1] & likely[1:])
-    is_clear = (probabilities >= VOICED).sum() * STEP_MS >= ENOUGH_VOICED_MS and len(pairs)
-    steps = np.append(pairs, pairs[-1] + 1) if is_clear else np.flatnonzero(probabilities >= AUDIBLE)
+    audible = probabilities >= AUDIBLE
+    lasting = np.flatnonzero(audible[:-2] & audible[1:-1] & audible[2:])
+    is_clear = (probabilities >= VOICED).sum() * STEP_MS >= ENOUGH_VOICED_MS and len(lasting)
+    steps = np.append(lasting, lasting[-1] + 2) if is_clear else np.flatnonzero(audible)
     if not len(steps):
         return 0, length_ms
     start_ms = max(0, int(steps[0]) * STEP_MS - MARGIN_MS)

@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from asr.evidence import BRIEF_SECONDS, Strength
+from asr.evidence import BRIEF_SECONDS, CLEAR, Strength
 from asr.quality import is_silence
 from asr.tones import Sound
 from asr.types import Reason
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 SURE = -0.5
 """The mean log-probability of a text's tokens that is taken for sure."""
 
-CLEAR = 0.8
-"""A voice is mostly this likely somewhere; a soft and steady instrument may last, and is not."""
+UNLIKELY = -1.0
+"""What is likelier is not doubted, though a profile may have it tried again."""
 
 PHRASES = frozenset((Path(__file__).parent / "phrases.txt").read_text(encoding="utf-8").splitlines())
 """What Whisper writes of silence, in lower case and without marks. People say most of it, too."""
@@ -34,7 +34,9 @@ PHRASES = frozenset((Path(__file__).parent / "phrases.txt").read_text(encoding="
 def unheard(evidence: Evidence, sound: Sound) -> Reason | None:
     """Tell why a sound need not be decoded: nothing in it is a voice."""
     strength = evidence.strength
-    if (sound is Sound.DRONE and strength < Strength.STRONG) or (sound is Sound.TONE and strength < Strength.SOME):
+    if sound is Sound.TONE and strength < Strength.SOME:
+        return Reason.TONE
+    if sound is Sound.DRONE and strength < Strength.STRONG and not evidence.holds_a_word:
         return Reason.TONE
     if strength is Strength.NONE:
         return Reason.MUSIC if sound is Sound.MUSIC else Reason.NOISE
@@ -55,14 +57,14 @@ def invented(evidence: Evidence | None, attempt: Attempt, text: str, profile: Pr
 def _is_doubtful(evidence: Evidence, attempt: Attempt, profile: Profile, *, is_phrase: bool) -> bool:
     """Doubt the less, the more speaks for a voice."""
     unsure = attempt.log_probability < SURE
-    unlikely = attempt.log_probability < profile.log_prob_threshold
+    unlikely = attempt.log_probability < min(profile.log_prob_threshold, UNLIKELY)
     silent = attempt.no_speech_probability > profile.no_speech_threshold
     long = evidence.seconds > BRIEF_SECONDS
     match evidence.strength:
         case Strength.STRONG:
             return evidence.peak < CLEAR and silent and unsure
         case Strength.SOME:
-            return (evidence.peak < CLEAR and silent and unsure) or (long and unlikely)
+            return (evidence.peak < CLEAR and silent and unsure) or (long and unlikely and not evidence.holds_a_word)
         case _:
             return silent or unlikely or (unsure and (long or is_phrase))
 

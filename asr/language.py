@@ -132,7 +132,7 @@ def _is_clear(scores: Mapping[str, float], seconds: float) -> bool:
     """Tell whether enough was heard for a decision, and enough of it speaks for one language."""
     first, second, *_ = (*sorted(scores.values(), reverse=True), 0.0, 0.0)
     wanted = DECIDED if seconds < LONGEST_SECONDS else 0.0
-    return bool(scores) and seconds >= DECIDING_SECONDS and first - second >= wanted
+    return seconds >= DECIDING_SECONDS and first > second and first - second >= wanted
 
 
 def _log(probability: float | None) -> float:

@@ -102,8 +102,13 @@ class SpeechTrack:
         stop = self._endpointer.last_voiced + 1
         skip = max(0, from_sample // BLOCK_SAMPLES - current.origin)
         keep = min(stop + TAIL_BLOCKS - current.origin, skip + _blocks(longest_ms))
-        heard = self._utterance(current, current.blocks[skip:keep], stop, end_of_turn=True)
-        return msgspec.structs.replace(heard, origin_sample=(current.origin + skip) * BLOCK_SAMPLES)
+        ends = min(stop, current.origin + keep)
+        heard = self._utterance(current, current.blocks[skip:keep], ends, end_of_turn=True)
+        return msgspec.structs.replace(
+            heard,
+            origin_sample=(current.origin + skip) * BLOCK_SAMPLES,
+            heard_at=self._heard_at - (stop - ends) * BLOCK_MS / 1000,
+        )
 
     def wait_for(self, hangover_ms: int) -> None:
         """End the open utterance after so much silence, unless speech goes on before."""

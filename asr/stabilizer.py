@@ -80,11 +80,12 @@ class Stabilizer:
         self._rest = rest[fixed:]
         self._shown = self._worth_showing(rest[fixed:agreed] if confidence >= SURE else ())
 
-    def let_go(self, audio_ms: int, *, full: bool) -> int | None:
+    def let_go(self, audio_ms: int, *, full: bool, longest_ms: int = 0) -> int | None:
         """Choose where the audio of the last hypothesis, which was so long, is heard on from; None: all of it.
 
         It is cut behind a committed word whose time is known. Where there is none and the audio is as long as it may
-        be, what was heard is committed, though nothing agrees with it.
+        be, what was heard is committed, though nothing agrees with it. A hypothesis before may have heard more, of
+        which something was committed: `longest_ms`.
         """
         at_ms = self._cut(audio_ms)
         if at_ms is not None or not full:
@@ -95,8 +96,17 @@ class Stabilizer:
         at_ms = self._cut(audio_ms)
         if at_ms is not None:
             return at_ms
-        self._anchor = len(self._committed)
-        return audio_ms if certain and certain[-1].end_ms is None else max(0, audio_ms - MARGIN_MS)
+        timed = all(self._heard[here].end_ms is not None for here, _ in self._pairs)
+        missed = not self._pairs and self._anchor < len(self._committed)
+        if longest_ms > audio_ms or not timed or missed:  # going back would hear words again, nobody knows which
+            self._anchor = len(self._committed)
+            return max(audio_ms, longest_ms)
+        at_ms = max(0, audio_ms - MARGIN_MS)
+        self._anchor = next((there for here, there in self._pairs if self._ends_ms(here) > at_ms), len(self._committed))
+        return at_ms
+
+    def _ends_ms(self, here: int) -> int:
+        return self._heard[here].end_ms or 0
 
     def _cut(self, audio_ms: int) -> int | None:
         """Cut so that some committed words are heard again, if that lets go of enough."""

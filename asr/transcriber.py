@@ -138,7 +138,7 @@ class Transcriber:
         for job, heard in zip(asked, self._whisper.languages([job.encoded for job in asked]), strict=True):
             known = job.request.known or Known()
             job.languages = among(heard, known.allowed)
-            job.language = known.after(job.languages, job.request.speech_seconds).language
+            job.language = known.after(job.languages, min(job.request.speech_seconds, job.seconds)).language
             job.language_probability = job.languages.get(job.language or "", 0.0)
 
     def _introduce(self, job: _Job) -> None:
@@ -221,6 +221,7 @@ class Transcriber:
             language=job.language,
             language_probability=job.language_probability,
             languages=likely_ones(job.languages),
+            decoded_seconds=job.seconds,
             retries=job.looks - 1,
             suppressed=None if reason is None else Suppressed(reason=reason, text=text),
         )

@@ -142,6 +142,8 @@ class Hypothesis(msgspec.Struct, frozen=True, kw_only=True):
     """How likely this audio alone makes that language, among those allowed; None where it was given."""
     languages: dict[str, float] = {}
     """The same for every language that is at all likely."""
+    decoded_seconds: float | None = None
+    """How much of the audio was decoded; what is no speech may have been left out."""
     confidence: float | None = None
     """exp of the mean token log-probability, 0 to 1."""
     no_speech_probability: float | None = None

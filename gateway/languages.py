@@ -56,9 +56,14 @@ class CallLanguages:
 
         None where it stands in the language held, or none is held yet.
         """
-        known = self.known(track, spoken)
-        if known is None or not heard.text:
+        if not heard.text:
             return None
+        known = self.known(track, spoken)
+        if known is None:
+            self._decided = spoken.given
+            return None
+        if heard.decoded_seconds is not None:
+            speech_seconds = min(speech_seconds, heard.decoded_seconds)
         if heard.language_probability is not None:
             known = known.after(heard.languages, speech_seconds)
         elif heard.language is not None:  # the model was asked, and knows no other

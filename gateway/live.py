@@ -49,6 +49,12 @@ class _Growing(msgspec.Struct, eq=False):
     """How many interims were shown."""
     shown: tuple[str, int] = ("", 0)
     """The last one's text, and how much of it is stable; the same is not shown twice."""
+    language: str | None = None
+    """In which the first was; what is masked in it stays masked."""
+    longest_ms: int = 0
+    """How much audio was heard at most since the last cut."""
+    waits: bool = False
+    """All the audio that an interim may hear is being decoded. Another before its cut would hear the same again."""
     cuts: int = 0
     """How often audio was let go of."""
     resting: bool = False
@@ -136,7 +142,7 @@ class Live:
     def _ask(self, glimpse: Glimpse) -> None:
         spoken = glimpse.spoken
         growing = self._growing.setdefault(spoken.utterance_id, _Growing(Stabilizer()))
-        if growing.resting or (self._english_only and not self._is_english(spoken)):
+        if growing.resting or growing.waits or (self._english_only and not self._is_english(spoken)):
             return
         # As the call's settings have it, without the final before: what an interim goes on from should not sway it.
         # Times of words cost another pass over the text, and are for cuts alone.
@@ -144,14 +150,19 @@ class Live:
         quick = msgspec.structs.replace(spoken.settings.decode, profile=PROFILES[REALTIME], word_times=near)
         request = self._request(spoken, DecodeKind.INTERIM, quick, first=not growing.revision)
         growing.request_id = request.request_id
+        growing.waits = glimpse.fullness is Fullness.FULL
         seen = msgspec.structs.replace(glimpse, spoken=spoken.without_audio())
         asked = _Asked(request.audio_ms, growing.stabilizer.anchor, growing.cuts, request.language)
         self._decoder.submit(request).add_done_callback(partial(self._hear, seen, asked))
 
     def _hear(self, glimpse: Glimpse, asked: _Asked, future: Decoding) -> None:
         growing = self._growing.get(glimpse.spoken.utterance_id)
-        if growing is None or future.cancelled():
-            return  # it has ended, or a newer one is on its way
+        if growing is None:
+            return  # it has ended
+        if glimpse.fullness is Fullness.FULL:
+            growing.waits = False
+        if future.cancelled():
+            return  # a newer one is on its way
         if error := future.exception():
             self._record.interim_shed()
             growing.resting |= isinstance(error, ModelError) and error.code is ModelErrorCode.CRASHED
@@ -161,17 +172,21 @@ class Live:
             return
         heard = future.result()
         growing.stabilizer.hear(units(heard.text, heard.words), asked.anchor, heard.confidence or 0.0)
-        if glimpse.fullness > Fullness.ROOM and asked.cuts == growing.cuts:
-            _let_go(glimpse, asked.audio_ms, growing)
+        if asked.cuts == growing.cuts:
+            growing.longest_ms = max(growing.longest_ms, asked.audio_ms)
+            if glimpse.fullness > Fullness.ROOM:
+                _let_go(glimpse, asked.audio_ms, growing)
         self._show(glimpse.spoken, growing, heard)
 
     def _show(self, spoken: Spoken, growing: _Growing, heard: Hypothesis) -> None:
         text, stable_chars = growing.stabilizer.text, growing.stabilizer.stable_chars
-        if text and growing.shown != (text, stable_chars):
+        if not text or growing.shown == (text, stable_chars):
+            return
+        language = growing.language if growing.revision else heard.language
+        shown = msgspec.structs.replace(heard, text=text, language=language)
+        if self._record.interim(spoken, shown, revision=growing.revision + 1, stable_chars=stable_chars):
             growing.revision += 1
-            growing.shown = text, stable_chars
-            shown = msgspec.structs.replace(heard, text=text)
-            self._record.interim(spoken, shown, revision=growing.revision, stable_chars=stable_chars)
+            growing.shown, growing.language = (text, stable_chars), language
 
     def _is_english(self, spoken: Spoken) -> bool:
         """Tell whether it is settled that English is spoken."""
@@ -196,9 +211,11 @@ class Live:
 
 def _let_go(glimpse: Glimpse, audio_ms: int, growing: _Growing) -> None:
     """Let later interims begin where nothing of the audio before is needed any more."""
-    at_ms = growing.stabilizer.let_go(audio_ms, full=glimpse.fullness is Fullness.FULL)
+    full = glimpse.fullness is Fullness.FULL
+    at_ms = growing.stabilizer.let_go(audio_ms, longest_ms=growing.longest_ms, full=full)
     if at_ms is not None:
         growing.cuts += 1
+        growing.longest_ms = 0
         utterance = glimpse.spoken.utterance
         glimpse.track.let_go(utterance.number, utterance.origin_sample + at_ms * SAMPLES_PER_MS)
 

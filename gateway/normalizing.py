@@ -41,13 +41,19 @@ def load_function(name: str) -> Function:
         remedy = "is its directory in PYTHONPATH, or the package installed beside linescribe?"
         why = " ".join(f"{type(error).__name__}: {error}".split())
         raise ConfigError(f"{KEY}: {name} cannot be imported: {why}; {remedy}") from error
-    if not callable(function) or inspect.iscoroutinefunction(function):
+    if not callable(function) or any(map(_gives_no_text, (function, getattr(function, "__call__", None)))):  # noqa: B004
         raise ConfigError(f"{KEY}: expected {name} to be a plain function")
     try:
         inspect.signature(function).bind("text", "en")
     except (TypeError, ValueError) as error:
         raise ConfigError(f"{KEY}: expected {name} to take a text and a language: {error}") from error
     return function
+
+
+def _gives_no_text(function: object) -> bool:
+    """Tell whether a function gives something to be waited for or gone through."""
+    kinds = (inspect.iscoroutinefunction, inspect.isgeneratorfunction, inspect.isasyncgenfunction)
+    return any(is_such(function) for is_such in kinds)
 
 
 class Normalizer:

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from asr.types import DecodeOptions, Hypothesis
     from gateway.record import CallRecord, Means
-    from gateway.routes import CallSettings
 
 log = structlog.get_logger()
 
@@ -81,7 +80,9 @@ class Publisher:
         self._unpublished: dict[str, Spoken] = {}
         """What was said and has neither a final nor a failure yet, by utterance."""
         self._previous: str | None = None
-        """The call's last final, if the model was sure of it."""
+        """The call's last final, if the model was sure of it, ..."""
+        self._previous_language: str | None = None
+        """... and what it is in."""
         self._languages = CallLanguages()
         self._live = Live(call_id, record, means.decoder, self._languages)
         self._kept: dict[str, bytes] = {}
@@ -95,7 +96,7 @@ class Publisher:
     def put(self, found: Found) -> bool:
         """Take what was found; False when it is too much, and the call is to end. Speech is taken all the same."""
         if isinstance(found, Glimpse):
-            self._live.take(found, self._options(found.spoken.settings))
+            self._live.take(found, self._options(found.spoken))
             return True
         if isinstance(found, Spoken):
             self._unpublished[found.utterance_id] = found
@@ -157,15 +158,18 @@ class Publisher:
             spoken,
             request_id=spoken.utterance_id,
             kind=DecodeKind.FINAL,
-            options=self._options(spoken.settings),
+            options=self._options(spoken),
             asked=self._languages.ask(spoken.track.id, spoken.settings.spoken),
         )
         return request.request_id, self._means.decoder.supersede(request)
 
-    def _options(self, settings: CallSettings) -> DecodeOptions:
-        """Let a decode go on from what was said before, where that is wanted."""
-        options = settings.decode
+    def _options(self, spoken: Spoken) -> DecodeOptions:
+        """Let a decode go on from what was said before, where that is wanted, and was not in another language."""
+        settings, options = spoken.settings, spoken.settings.decode
         if not settings.condition_on_previous_text or self._previous is None:
+            return options
+        language = settings.spoken.given or self._languages.held(spoken.track.id)
+        if None not in (language, self._previous_language) and language != self._previous_language:
             return options
         said = " ".join(filter(None, (options.initial_prompt, self._previous)))
         return msgspec.structs.replace(options, initial_prompt=said)
@@ -191,6 +195,7 @@ class Publisher:
         else:
             heard = await self._in_its_language(spoken, heard)
             self._previous = heard.text if (heard.confidence or 0) >= SURE else None
+            self._previous_language = heard.language
             published = await self._record.final(spoken, heard)
         if spoken.settings.speech.endpointing == "auto_end":
             self._tell_answer(spoken, published=published)
@@ -215,7 +220,8 @@ class Publisher:
         if (held := self._languages.held(track)) != before:
             log.info("language decided", call_id=self._call_id, track=track, language=held, before=before)
         audio = self._kept.get(spoken.utterance_id)
-        if language is None or audio is None or self._given_up:
+        pressed = self._means.decoder.level is not Level.NORMAL
+        if language is None or audio is None or self._given_up or pressed:
             return heard
         again = await self._decode_again(spoken.with_audio(audio), language)
         if again is None or not again.text:
@@ -230,7 +236,7 @@ class Publisher:
             spoken,
             request_id=f"{spoken.utterance_id}~{language}",
             kind=DecodeKind.FINAL,
-            options=self._options(spoken.settings),
+            options=self._options(spoken),
             asked=Asked(language=language),
         )
         future = self._means.decoder.submit(request)

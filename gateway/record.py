@@ -161,17 +161,17 @@ class CallRecord:
         """Whether anybody is there to show interims to."""
         return self._means.interims.wanted(self._endpoints)
 
-    def interim(self, spoken: Spoken, heard: Hypothesis, *, revision: int, stable_chars: int) -> None:
-        """Show `transcript.interim`, without waiting; nothing is stored, and it may be shed.
+    def interim(self, spoken: Spoken, heard: Hypothesis, *, revision: int, stable_chars: int) -> bool:
+        """Show `transcript.interim`, without waiting, or tell False; nothing is stored, and it may be shed later.
 
         `spoken` holds what was heard so far of an utterance that is still open; `revision` counts its interims
         from 1. One that comes after its utterance was published, or after the call's end, is left out.
         """
         if not heard.text or self._ended or spoken.utterance_id in self._published or not self.wants_interims:
-            return
+            return False
         if not self._stored:  # nobody has been told of the call yet
             self.interim_shed()
-            return
+            return False
         now = self._means.clock()
         place = Place(call_id=self._call_id, source=spoken.source, sequence=self._stored)
         mask = mask_for(spoken.settings, heard.language)
@@ -180,6 +180,7 @@ class CallRecord:
         event = transcript.interim(spoken, worded, place, now, revision=revision, stable_chars=settled)
         self._means.interims.show(encode_interim(event, self._means.wall()), self._endpoints)
         self._log.debug("interim", utterance_id=event.utterance_id, revision=revision, latency_ms=event.latency_ms)
+        return True
 
     def interim_shed(self) -> None:
         """Count an interim that was given up before it was shown."""

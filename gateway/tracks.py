@@ -98,8 +98,8 @@ class CallTrack:
             yield self._spoken(rest)
 
     def let_go(self, utterance: int, sample: int) -> None:
-        """Let the interims of an utterance hear it from a sample on."""
-        self._let_go = (utterance, sample)
+        """Let the interims of an utterance hear it from a sample on; what is told of an earlier one changes nothing."""
+        self._let_go = max(self._let_go, (utterance, sample))
 
     def __str__(self) -> str:
         rest = (

@@ -41,7 +41,10 @@ class Mask:
         wanted = {normalize("NFC", word) for word in words}
         unspaced = {word for word in wanted if UNSPACED.search(word)}
         self._words = frozenset(_folded(word) for word in wanted - unspaced)
-        self._unspaced = frozenset(unspaced)
+        beginnings = {word[:length].casefold() for word in unspaced for length in range(1, len(word))}
+        self._beginnings = frozenset(beginnings)
+        """What may yet become one of the words that stand anywhere."""
+        self._longest = max(map(len, unspaced), default=0)
         longest_first = sorted(unspaced, key=lambda word: (-len(word), word))
         self._anywhere = re.compile("|".join(map(re.escape, longest_first)), re.IGNORECASE) if unspaced else None
 
@@ -58,12 +61,8 @@ class Mask:
         That is all of it, but for an end that may yet become one of the words, or cease to be one.
         """
         stable = text[:stable_chars]
-        begun = [
-            place
-            for word in self._unspaced
-            for place in range(max(0, len(stable) - len(word) + 1), len(stable))
-            if word.casefold().startswith(stable[place:].casefold())
-        ]
+        possible = range(max(0, len(stable) - self._longest + 1), len(stable))
+        begun = [place for place in possible if stable[place:].casefold() in self._beginnings]
         known = self._mask_anywhere(stable)[: min(begun, default=len(stable))]
         last = "".join(takewhile(is_part_of_word, reversed(known)))[::-1]
         open_ended = last and any(word.startswith(_folded(last)) for word in self._words)

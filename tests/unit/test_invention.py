@@ -15,7 +15,8 @@ NONE = Evidence(seconds=20, peak=0.05, voiced_ms=0, share=0)
 WEAK = Evidence(seconds=0.9, peak=0.4, voiced_ms=32, share=0.2)
 WEAK_LONG = Evidence(seconds=20, peak=0.4, voiced_ms=32, share=0.01)
 SOME = Evidence(seconds=0.9, peak=0.85, voiced_ms=160, share=0.3)
-SOME_LONG = Evidence(seconds=20, peak=0.85, voiced_ms=400, share=0.03)
+SOME_LONG = Evidence(seconds=20, peak=0.85, voiced_ms=96, share=0.03)
+WORD_IN_NOISE = Evidence(seconds=20, peak=0.94, voiced_ms=320, share=0.03)
 STRONG = Evidence(seconds=3, peak=0.97, voiced_ms=1500, share=0.7)
 SOFT = Evidence(seconds=0.9, peak=0.74, voiced_ms=448, share=0.66)
 
@@ -25,8 +26,8 @@ def attempt(log_probability: float, no_speech: float) -> Attempt:
 
 
 def test_the_examples_are_what_they_are_called() -> None:
-    weighed = [each.strength for each in (NONE, WEAK, WEAK_LONG, SOME, SOME_LONG, STRONG, SOFT)]
-    assert weighed == [Strength.NONE, *[Strength.WEAK] * 2, *[Strength.SOME] * 2, *[Strength.STRONG] * 2]
+    weighed = [each.strength for each in (NONE, WEAK, WEAK_LONG, SOME, SOME_LONG, WORD_IN_NOISE, STRONG, SOFT)]
+    assert weighed == [Strength.NONE, *[Strength.WEAK] * 2, *[Strength.SOME] * 3, *[Strength.STRONG] * 2]
 
 
 @pytest.mark.parametrize(
@@ -38,7 +39,9 @@ def test_the_examples_are_what_they_are_called() -> None:
         (WEAK, Sound.TONE, Reason.TONE),
         (NONE, Sound.DRONE, Reason.TONE),
         (WEAK, Sound.DRONE, Reason.TONE),
-        (SOME, Sound.DRONE, Reason.TONE),
+        (SOME_LONG, Sound.DRONE, Reason.TONE),
+        (SOME, Sound.DRONE, None),  # a word, and the mains hum
+        (WORD_IN_NOISE, Sound.DRONE, None),
         (SOME, Sound.TONE, None),
         (STRONG, Sound.DRONE, None),
         (WEAK, Sound.NOISE, None),
@@ -66,6 +69,7 @@ def test_what_holds_no_voice_is_not_decoded(evidence: Evidence, sound: Sound, ex
         (SOFT, -0.4, 0.9, "Oh, yeah.", None),
         (SOME_LONG, -0.9, 0.9, "Hello, how can I help?", None),
         (SOME_LONG, -1.1, 0.1, "I'm going to the library.", Reason.IMPROBABLE),
+        (WORD_IN_NOISE, -1.5, 0.9, "G", None),
         (WEAK, -0.9, 0.2, "Eight.", None),
         (WEAK, -1.1, 0.2, "Eight.", Reason.IMPROBABLE),
         (WEAK, -0.9, 0.7, "Eight.", Reason.IMPROBABLE),
@@ -89,6 +93,9 @@ def test_a_text_is_believed_as_far_as_a_voice_was_heard(
 def test_the_profile_says_what_is_hardly_likely() -> None:
     unsure = attempt(-1.1, 0.2)
     assert invented(WEAK, unsure, "Eight.", Profile(log_prob_threshold=-1.2)) is None
+    assert invented(WEAK, attempt(-0.9, 0.2), "Eight.", Profile(log_prob_threshold=-0.1)) is None, (
+        "retries are no doubt"
+    )
     assert invented(WEAK, attempt(-0.9, 0.7), "Eight.", Profile(no_speech_threshold=0.8)) is None
 
 

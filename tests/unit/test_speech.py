@@ -83,7 +83,8 @@ def test_a_snapshot_can_be_of_what_lies_behind_a_sample_and_of_so_much_alone() -
     part = track.snapshot(500, whole.origin_sample + 1_000 * 16 + 7)
     assert part.origin_sample == whole.origin_sample + 1_000 * 16  # whole blocks, none of them missing
     assert part.audio == whole.audio[1_000 * 32 : 1_500 * 32]
-    assert (part.start_sample, part.end_sample) == (whole.start_sample, whole.end_sample)
+    assert (part.start_sample, part.end_sample) == (whole.start_sample, part.origin_sample + 500 * 16)
+    assert part.heard_at == pytest.approx(whole.heard_at - (whole.end_sample - part.end_sample) / 16_000)
     assert track.snapshot(30_000, 0).audio == whole.audio
     assert track.snapshot(30_000, part.origin_sample).audio == whole.audio[1_000 * 32 :]
     assert track.snapshot(30_000, whole.end_sample + 10_000 * 16).audio == b""
