@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from importlib import import_module
+from threading import Event
 from typing import TYPE_CHECKING
 
 from asr.errands import Errands
@@ -74,17 +75,22 @@ class Normalizer:
             raise NormalizerError("it has not come back from an earlier text")
         if not self._errands.start():
             raise NormalizerError("there is no thread for it")
-        asked = self._errands.ask(self._attempt, text, language)
+        begun = Event()
+        asked = self._errands.ask(self._attempt, begun, text, language)
         await asyncio.wait({asked}, timeout=self._limit_seconds)
         if not asked.done():
+            if not begun.is_set():
+                asked.cancel()
+                raise NormalizerError("it is busy with other texts")
             self._late = asked
             raise NormalizerError(f"it took more than {self._limit_seconds:g} s")
         if isinstance(result := asked.result(), NormalizerError):
             raise result
         return result
 
-    def _attempt(self, text: str, language: str | None) -> str | NormalizerError:
+    def _attempt(self, begun: Event, text: str, language: str | None) -> str | NormalizerError:
         """Call the function, on its thread."""
+        begun.set()
         try:
             return checked(self._function(text, language))
         except NormalizerError as error:

@@ -29,7 +29,14 @@ class Rules:
     def __call__(self, text, language=None, *, strict=False):
         return text
 
-rules = Rules()
+class Slow:
+    async def __call__(self, text, language):
+        return text
+
+def bit_by_bit(text, language):
+    yield text
+
+rules, slow = Rules(), Slow()
 number = 7
 """
 
@@ -63,6 +70,8 @@ def test_whatever_can_be_called_will_do(module: str) -> None:
         ("leaving_style:shout", ["SystemExit", "3"]),
         ("house_style:number", ["plain function"]),
         ("house_style:later", ["plain function"]),
+        ("house_style:slow", ["plain function"]),
+        ("house_style:bit_by_bit", ["plain function"]),
         ("house_style:alone", ["a text and a language"]),
     ],
 )
@@ -111,6 +120,29 @@ async def test_what_is_raised_is_named_without_what_was_said(error: BaseExceptio
     for _ in range(2):
         with pytest.raises(NormalizerError, match=f"^it raised {type(error).__name__}$"):
             await normalizer.normalize("secret words", "en")
+
+
+async def test_one_that_has_to_wait_for_others_is_given_up_and_the_next_is_not_refused() -> None:
+    let_go = threading.Event()
+    called: list[str] = []
+
+    def work(text: str, _language: str | None) -> str:
+        called.append(text)
+        let_go.wait(30)
+        return text
+
+    normalizer = Normalizer(work, limit_seconds=0.05)
+    first, second = await asyncio.gather(
+        normalizer.normalize("one", None), normalizer.normalize("two", None), return_exceptions=True
+    )
+    assert (str(first), str(second)) == ("it took more than 0.05 s", "it is busy with other texts")
+    late = normalizer._late
+    assert late is not None
+    let_go.set()
+    await asyncio.wait_for(late, 5)
+    normalizer._limit_seconds = 30
+    assert await normalizer.normalize("three", None) == "three"
+    assert called == ["one", "three"], "nobody waits for the second any more"
 
 
 async def test_while_the_function_hangs_nobody_waits_for_it_twice() -> None:
