@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from asr.language import among, likely_ones
@@ -77,6 +78,29 @@ def test_a_track_goes_by_its_own_words_and_before_that_by_the_others() -> None:
     assert call.ask("outbound", ANY, quick=True) == Asked(language="es")
     hear(call, ENGLISH, track="outbound")
     assert [call.ask(track, ANY, quick=True).language for track in ("inbound", "outbound")] == ["es", "en"]
+
+
+def test_where_the_language_of_one_is_given_the_others_are_taken_to_speak_it_too() -> None:
+    call = CallLanguages()
+    said = Hypothesis(text="ja", model="fake", language="de")
+    assert call.hear("agent", Languages(given="de"), said, 1.0) is None
+    assert call.ask("inbound", ANY, quick=True) == Asked(language="de")
+
+
+def test_a_word_in_a_long_noise_counts_for_no_more_than_what_was_decoded_of_it() -> None:
+    call = CallLanguages()
+    word = Hypothesis(
+        text="ja",
+        model="fake",
+        language="zh",
+        language_probability=0.57,
+        languages={"zh": 0.57, "de": 0.3},
+        decoded_seconds=1.7,
+    )
+    call.hear("inbound", ANY, word, 21.0)
+    assert call.held("inbound") is None
+    call.hear("outbound", ANY, msgspec.structs.replace(word, decoded_seconds=None), 21.0)
+    assert call.held("outbound") == "zh"
 
 
 def test_a_track_is_not_presumed_to_speak_what_it_may_not() -> None:

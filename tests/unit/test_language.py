@@ -42,6 +42,7 @@ def after(*talk: tuple[dict[str, float], float], known: Known = Known()) -> Know
         ([({}, 6.0)], None, None),
         ([(dict.fromkeys(CODES, LEAST_LIKELY), 30.0)], None, None),
         ([({}, 30.0), (CLEAR, 0.2)], "es", "es"),
+        ([({"de": 0.5, "fr": 0.5}, 6.0)] * 9, None, "de"),  # as much for one as for the other
     ],
 )
 def test_a_language_is_decided_on_when_enough_speaks_for_it(

@@ -11,7 +11,7 @@ import pytest
 from adapters.stream import StreamEnd, StreamEnded
 from asr.pacing import NEAR_MS
 from asr.types import DecodeKind, ModelErrorCode, Word
-from config.settings import Interims, Models
+from config.settings import Interims, Models, Transcripts
 from gateway.record import NoInterims
 from tests.fakes import FakeEngine
 from tests.sound import prompt
@@ -162,6 +162,54 @@ async def test_an_interim_that_says_nothing_new_is_not_shown() -> None:
         await talk.say(SPEECH + silence(1.0))
         shown = Shown(screen)
         assert list(zip(shown.texts, shown.stable, strict=True)) == [("Yes", ""), ("Yes, please do", "Yes, please")]
+        await talk.hang_up()
+
+
+async def test_what_is_masked_stays_masked_though_the_language_seems_to_change() -> None:
+    """The words that are shipped are English ones; what was shown of them once is stable."""
+    asked = 0
+
+    def hears(_request: DecodeRequest) -> dict[str, float]:
+        nonlocal asked
+        asked += 1
+        return {"en": 0.6, "de": 0.3} if asked % 2 else {"de": 0.9}
+
+    def text(request: DecodeRequest) -> str:
+        return "What the fuck is this " + "so " * (request.audio_ms // 300)
+
+    async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
+        screen = Screen()
+        engine, models = FakeEngine(hears=hears, text=text), Models(language="auto")
+        wanted = Transcripts(mask_profanity=True)
+        talk = Talk(engine, tasks, models=models, transcripts=wanted, interims=screen)
+        await talk.say(SPEECH)
+        shown = Shown(screen)
+        assert len(shown.texts) > 3
+        assert all(text.startswith(stable) for stable, text in zip(shown.stable, shown.texts[1:], strict=False))
+        assert not any("fuck" in each for each in shown.texts)
+        await talk.hang_up()
+
+
+async def test_audio_that_is_being_decoded_as_a_whole_is_not_asked_for_again_before_it_is_cut() -> None:
+    async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
+        screen = Screen()
+        engine = FakeEngine(text=count, words=numbers, held=True)
+        talk = Talk(engine, tasks, interims=screen)
+        await talk.say(UNBROKEN[: 9_000 * 16])
+        full = [each for each in talk.engine.begun if each.audio_ms >= Interims().tail_ms]
+        while not full:
+            await talk.engine.release()
+            await talk.settle()
+            await talk.say(UNBROKEN[:8_000])
+            full = [each for each in talk.engine.begun if each.audio_ms >= Interims().tail_ms]
+        await talk.say(UNBROKEN[:32_000])
+        waiting = [job.request for job in talk.world.scheduler.backlog.first(DecodeKind.INTERIM, 9)]
+        assert waiting == []
+        await talk.engine.release()
+        await talk.settle()
+        await talk.say(UNBROKEN[:16_000])
+        assert talk.engine.begun[-1].origin_sample > full[0].origin_sample
+        await talk.engine.release(99)
         await talk.hang_up()
 
 

@@ -128,9 +128,10 @@ async def test_it_carries_the_sequence_of_what_is_committed_not_of_what_is_about
 
 async def test_none_is_shown_before_the_call_is_known_and_it_counts() -> None:
     world = World()
-    world.show()
+    assert not world.record.interim(spoken(), HEARD, revision=1, stable_chars=0)
     await world.record.started({})
     assert world.screen.shown == []
+    assert world.record.interim(spoken(), HEARD, revision=1, stable_chars=0)
     assert (await world.end())["interims_shed"] == 1 + 3
 
 

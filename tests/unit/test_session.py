@@ -31,7 +31,7 @@ from asr.policy import Limits
 from asr.scheduler import Scheduler
 from asr.spool import CHUNK_BYTES, Slip, Spool
 from asr.types import ModelErrorCode
-from config.settings import Calls, Models, Settings, Speech
+from config.settings import Calls, Models, Settings, Speech, Transcripts
 from gateway.publishing import FOUND_LIMIT
 from gateway.record import Means, NoInterims
 from gateway.routes import Facts, Routes
@@ -88,6 +88,7 @@ class World:
         limits: Limits | None = None,
         spool: Spool | None = None,
         speech: Speech = Speech(),  # noqa: B008  frozen
+        transcripts: Transcripts = Transcripts(),  # noqa: B008  frozen
     ) -> None:
         self.now = 50.0
         self.engine = engine or FakeEngine()
@@ -97,7 +98,7 @@ class World:
         self.closed = False
         self.broken = False
         self.scheduler = Scheduler(self.engine, clock=lambda: self.now, limits=limits, spool=spool)
-        settings = Settings(calls=calls, models=models, speech=speech)
+        settings = Settings(calls=calls, models=models, speech=speech, transcripts=transcripts)
         means = Means(
             settings=settings,
             decoder=self.scheduler,
