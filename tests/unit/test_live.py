@@ -190,29 +190,6 @@ async def test_what_is_masked_stays_masked_though_the_language_seems_to_change()
         await talk.hang_up()
 
 
-async def test_audio_that_is_being_decoded_as_a_whole_is_not_asked_for_again_before_it_is_cut() -> None:
-    async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
-        screen = Screen()
-        engine = FakeEngine(text=count, words=numbers, held=True)
-        talk = Talk(engine, tasks, interims=screen)
-        await talk.say(UNBROKEN[: 9_000 * 16])
-        full = [each for each in talk.engine.begun if each.audio_ms >= Interims().tail_ms]
-        while not full:
-            await talk.engine.release()
-            await talk.settle()
-            await talk.say(UNBROKEN[:8_000])
-            full = [each for each in talk.engine.begun if each.audio_ms >= Interims().tail_ms]
-        await talk.say(UNBROKEN[:32_000])
-        waiting = [job.request for job in talk.world.scheduler.backlog.first(DecodeKind.INTERIM, 9)]
-        assert waiting == []
-        await talk.engine.release()
-        await talk.settle()
-        await talk.say(UNBROKEN[:16_000])
-        assert talk.engine.begun[-1].origin_sample > full[0].origin_sample
-        await talk.engine.release(99)
-        await talk.hang_up()
-
-
 @pytest.mark.parametrize("failing", [range(0), range(3, 80, 2), range(4, 44)])
 async def test_interims_cover_a_long_utterance_from_its_beginning(failing: range) -> None:
     """Though each hears no more than seven seconds, and though every other one fails, or all do for nine seconds."""
