@@ -64,7 +64,9 @@ def _is_doubtful(evidence: Evidence, attempt: Attempt, profile: Profile, *, is_p
         case Strength.STRONG:
             return evidence.peak < CLEAR and silent and unsure
         case Strength.SOME:
-            return (evidence.peak < CLEAR and silent and unsure) or (long and unlikely and not evidence.holds_a_word)
+            return (evidence.peak < CLEAR and silent and unsure) or (
+                long and unlikely and (silent or not evidence.holds_a_word)
+            )
         case _:
             return silent or unlikely or (unsure and (long or is_phrase))
 

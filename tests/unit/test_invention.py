@@ -69,7 +69,9 @@ def test_what_holds_no_voice_is_not_decoded(evidence: Evidence, sound: Sound, ex
         (SOFT, -0.4, 0.9, "Oh, yeah.", None),
         (SOME_LONG, -0.9, 0.9, "Hello, how can I help?", None),
         (SOME_LONG, -1.1, 0.1, "I'm going to the library.", Reason.IMPROBABLE),
-        (WORD_IN_NOISE, -1.5, 0.9, "G", None),
+        (WORD_IN_NOISE, -1.5, 0.5, "G", None),
+        (WORD_IN_NOISE, -0.9, 0.9, "G", None),
+        (WORD_IN_NOISE, -1.8, 0.8, "I'm going back to the room.", Reason.IMPROBABLE),  # half a second of a tune
         (WEAK, -0.9, 0.2, "Eight.", None),
         (WEAK, -1.1, 0.2, "Eight.", Reason.IMPROBABLE),
         (WEAK, -0.9, 0.7, "Eight.", Reason.IMPROBABLE),
