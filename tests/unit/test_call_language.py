@@ -155,6 +155,25 @@ async def test_the_other_side_is_taken_to_speak_the_same_until_it_has_spoken() -
         assert languages(await talk.hang_up()) == ["es", "es", "en"]
 
 
+async def test_nobody_is_prompted_with_what_was_said_in_another_language() -> None:
+    engine = FakeEngine(hears=in_turn(SPANISH, ENGLISH, ENGLISH, SPANISH), text=named)
+    models = msgspec.structs.replace(AUTO, condition_on_previous_text=True)
+    async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
+        talk = Talk(engine, tasks, models=models)
+        other = talk.world.join()
+        await talk.say(SPEECH + silence(1.0))
+        for _ in range(2):
+            other.say(SPEECH + silence(1.0))
+            await talk.settle()
+        await talk.say(SPEECH + silence(1.0))
+        other.hang_up()
+        await talk.hang_up()
+    prompts = [request.options.initial_prompt for request in engine.begun if request.kind is not DecodeKind.INTERIM]
+    first, of_other, of_other_again, last = prompts
+    assert (first, of_other_again, last) == (None, "in what it is", None)
+    assert of_other == "in what it is", "of which nothing is known yet"
+
+
 async def test_interims_are_in_the_language_held() -> None:
     """The model listens for it only as long as nothing is known."""
     async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
