@@ -24,6 +24,7 @@ from rich.table import Table
 
 from asr.transcriber import Transcriber
 from bench.answers import ESPEAK, LEVELS, ask, from_prompts, is_right, spoken_words
+from bench.line import knows_amr
 from bench.nobody import NOISE_SECONDS, PLAYINGS, clips, listen
 from bench.utterances import find_weights, one_thread, read_utterances
 from config.settings import Models
@@ -57,6 +58,8 @@ def main(speech: Path, music: Path, model: str, *, second_opinion: bool, answers
         raise click.ClickException(f"{music}: expected music as .wav; Debian has it as asterisk-moh-opsound-wav")
     if answers and shutil.which(ESPEAK) is None:
         raise click.ClickException(f"expected {ESPEAK}, which speaks the short answers; Debian has it as {ESPEAK}")
+    if not knows_amr():
+        raise click.ClickException("this PyAV knows no AMR, by which a part is played; its wheels for Python 3.11 do")
     console = Console(width=120)
     transcriber = Transcriber(find_weights(model), Models(threads=1, second_opinion=second_opinion))
     figures, made = _nobody(transcriber, files, console, quick=quick)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import audioop
 import io
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import av
 import msgspec
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from bench.noises import Samples
 
 BATCH = 8
+AMR: Final = "libopencore_amrnb"
 PCM_MOST = 32_767
 
 
@@ -37,12 +38,17 @@ class Codec(msgspec.Struct, frozen=True):
     payload: Callable[[bytes], bytes]
 
 
+def knows_amr() -> bool:
+    """Tell whether PyAV was built with what writes AMR; not all of its wheels are."""
+    return AMR in av.codecs_available
+
+
 def _mobile(pcm: bytes) -> bytes:
     """Let a mobile network carry 16-bit PCM: AMR at 12.2 kbit/s, then mu-law."""
     file = io.BytesIO()
     samples = np.frombuffer(pcm, "<i2").reshape(1, -1)
     with av.open(file, "w", format="amr") as container:
-        stream = container.add_stream("libopencore_amrnb", rate=RATE_HZ, options={"b": "12200"})
+        stream = container.add_stream(AMR, rate=RATE_HZ, options={"b": "12200"})
         stream.layout = "mono"
         frame = av.AudioFrame.from_ndarray(samples, format="s16", layout="mono")
         frame.rate = RATE_HZ

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from bench.answers import Outcome
 from bench.invention import answer_figures, invention_figures, main
-from bench.line import A_LAW, MOBILE, MU_LAW, Codec, pcm, utterances
+from bench.line import A_LAW, MOBILE, MU_LAW, Codec, knows_amr, pcm, utterances
 from bench.nobody import Made, Playing, clips
 from bench.noises import LOUD, RATE_HZ, noises, pink, resampled, tone
 from tests.sound import prompt
@@ -49,6 +49,8 @@ def test_answers_are_published_or_not_and_right_or_not() -> None:
 
 @pytest.mark.parametrize("codec", [MU_LAW, A_LAW, MOBILE], ids=lambda codec: codec.name)
 def test_speech_is_one_utterance_by_whatever_codec(codec: Codec) -> None:
+    if codec is MOBILE and not knows_amr():
+        pytest.skip("PyAV is built without AMR here, as its wheels for Python 3.13 are")
     pause = np.zeros(RATE_HZ)
     spoken = np.concatenate([pause, np.frombuffer(prompt("vm-sorry"), "<i2").astype(float), pause])
     (utterance,) = utterances(spoken, codec)
