@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 from scipy import signal
 
-from asr.types import DecodeKind, DecodeOptions, DecodeRequest
+from asr.types import DecodeOptions
 from bench.line import decode, utterances
 from bench.noises import RATE_HZ
 from gateway.demo.score import words
@@ -87,20 +87,11 @@ def _telephone(data: bytes) -> Samples:
 
 def from_prompts(model: Transcriber, prompts: Iterable[Utterance]) -> Iterator[Answer]:
     """Cut prompts into words, where a model says that they are."""
-    for prompt in prompts:
-        request = DecodeRequest(
-            request_id=prompt.name,
-            stream_key="",
-            group_key="",
-            kind=DecodeKind.FINAL,
-            audio=prompt.audio,
-            origin_sample=0,
-            language="en",
-            options=DecodeOptions(word_times=True),
-        )
+    said = list(prompts)
+    answers = decode(model, [prompt.audio for prompt in said], DecodeOptions(word_times=True))
+    for prompt, heard in zip(said, answers, strict=True):
         samples = np.frombuffer(prompt.audio, "<i2").astype(np.float64)[::2]  # it came from 8 kHz
-        for _, heard in model.decode([request]):
-            yield from cut_words(prompt.name, samples, heard.words)
+        yield from cut_words(prompt.name, samples, heard.words)
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 BATCH = 8
 AMR: Final = "libopencore_amrnb"
 PCM_MOST = 32_767
+ENGLISH_FINAL = DecodeOptions()
 
 
 class Codec(msgspec.Struct, frozen=True):
@@ -82,18 +83,18 @@ def utterances(samples: Samples, codec: Codec = MU_LAW) -> Iterator[Utterance]:
         yield utterance
 
 
-def decode(model: Transcriber, audio: Sequence[bytes], language: str = "en") -> list[Hypothesis]:
+def decode(model: Transcriber, audio: Sequence[bytes], options: DecodeOptions = ENGLISH_FINAL) -> list[Hypothesis]:
     """Decode finals, those of about one length together; answers stand in the order of what was asked."""
     answers: dict[int, Hypothesis] = {}
     order = sorted(range(len(audio)), key=lambda place: len(audio[place]))
     for first in range(0, len(order), BATCH):
         batch = order[first : first + BATCH]
-        for place, answer in model.decode([_request(place, audio[place], language) for place in batch]):
+        for place, answer in model.decode([_request(place, audio[place], options) for place in batch]):
             answers[batch[place]] = answer
     return [answers[place] for place in range(len(audio))]
 
 
-def _request(place: int, audio: bytes, language: str) -> DecodeRequest:
+def _request(place: int, audio: bytes, options: DecodeOptions) -> DecodeRequest:
     return DecodeRequest(
         request_id=str(place),
         stream_key="",
@@ -101,6 +102,6 @@ def _request(place: int, audio: bytes, language: str) -> DecodeRequest:
         kind=DecodeKind.FINAL,
         audio=audio,
         origin_sample=0,
-        language=language,
-        options=DecodeOptions(),
+        language="en",
+        options=options,
     )

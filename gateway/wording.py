@@ -15,6 +15,7 @@ from unicodedata import normalize
 
 import msgspec
 
+from asr.language import ENGLISH
 from asr.types import Segment, Word
 from config.wording import is_part_of_word
 
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from gateway.routes import CallSettings
 
 Part = TypeVar("Part", Word, Segment)
-
-ENGLISH = "en"
 
 UNSPACED = re.compile(
     "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
