@@ -10,7 +10,7 @@ import numpy as np
 
 from adapters.media.g711 import decoder
 from adapters.stream import Encoding
-from gateway.call_plan import BYTES_PER_MS
+from gateway.callers.plan import BYTES_PER_MS
 from gateway.demo.score import words
 from gateway.demo.script import scripts
 

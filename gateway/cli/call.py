@@ -15,13 +15,15 @@ import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from gateway.call_plan import At, CallPlan, parse_digit, parse_hold
-from gateway.caller import Api, AudioFileError, RegisterError, call_audiosocket, read_audio
+from gateway.callers.api import Api, RegisterError
+from gateway.callers.audio import AudioFileError, read_audio
+from gateway.callers.audiosocket import call_audiosocket
+from gateway.callers.plan import At, CallPlan, parse_digit, parse_hold
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gateway.caller import CallResult
+    from gateway.callers.audiosocket import CallResult
 
 MOST_CALLS = 1000
 

@@ -20,7 +20,7 @@ from rich.console import Console
 
 from config.checks import SECRET_PREFIX, decode_webhook_secret
 from config.secret import Secret
-from gateway.caller import call_audiosocket
+from gateway.callers.audiosocket import call_audiosocket
 from gateway.demo.process import GatewayProcessError, gateway_process
 from gateway.demo.score import word_errors, words
 from gateway.demo.script import scripts

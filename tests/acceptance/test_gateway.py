@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gateway.caller import Api, call_audiosocket
+from gateway.callers.api import Api
+from gateway.callers.audiosocket import call_audiosocket
 from gateway.demo.process import GatewayProcess, gateway_process
 from gateway.demo.score import word_errors, words
 from gateway.receiver import Receiver

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gateway.caller import call_audiosocket
+from gateway.callers.audiosocket import call_audiosocket
 from gateway.demo.score import words
 from tests.acceptance.test_gateway import running
 from tests.gateway_under_test import Inbox

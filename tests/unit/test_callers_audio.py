@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from gateway.caller import AudioFileError, read_audio
+from gateway.callers.audio import AudioFileError, read_audio
 from tests.sound import prompt
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from adapters.asterisk.audiosocket import AudioSocketWire, Kind, encode
 from adapters.stream import AudioFrame, DigitPressed, StreamEvent, Track, TrackRole
-from gateway.call_plan import At, CallPlan, parse_digit, parse_hold, schedule
+from gateway.callers.plan import At, CallPlan, parse_digit, parse_hold, schedule
 from tests.sound import prompt
 
 SPEECH = prompt("conf-onlyperson")
