@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic
 
 import msgspec
 import structlog
 
 from adapters.rate import RateCheck, RateVerdict
-from adapters.stream import AudioFrame, Refusal, StreamEnd, StreamEnded, StreamOffer, StreamStarted, WireError
+from adapters.stream import AudioFrame, Data, Refusal, StreamEnd, StreamEnded, StreamOffer, StreamStarted, WireError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from adapters.stream import Host, Listener, Peer, StreamEvent, StreamSink, Wire
+    from adapters.stream import Host, Listener, Peer, RefusalReason, StreamEvent, StreamSink, Wire
 
 log = structlog.get_logger()
 
@@ -36,8 +36,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     idle_seconds: float | None
 
 
-class Pump:
-    """Feeds one connection's bytes through its wire into the sink the host gave, and ends the stream once.
+class Pump(Generic[Data]):
+    """Feeds what one connection brings through its wire into the sink the host gave, and ends the stream once.
 
     Nothing a peer does raises out of here, and after the end everything is ignored. `advice` is what to tell the
     operator, once, when audio does not come at the rate it is labelled with.
@@ -45,7 +45,7 @@ class Pump:
 
     def __init__(
         self,
-        wire: Wire,
+        wire: Wire[Data],
         *,
         listener: Listener,
         address: str,
@@ -65,7 +65,7 @@ class Pump:
         self._peer = peer
         self._clock = clock
         self._sink: StreamSink | None = None
-        self._ended = False
+        self._outcome: StreamEnded | RefusalReason | None = None
         self._opened_at = self._last_arrival = clock()
         self._audio_seconds = 0.0
         self._tracks = 1
@@ -77,11 +77,16 @@ class Pump:
     @property
     def waiting(self) -> bool:
         """Whether the peer has yet to introduce itself."""
-        return self._sink is None and not self._ended
+        return self._sink is None and self._outcome is None
 
-    def receive(self, data: bytes) -> None:
+    @property
+    def outcome(self) -> StreamEnded | RefusalReason | None:
+        """How the stream ended, or why it was refused; None as long as neither."""
+        return self._outcome
+
+    def receive(self, data: Data) -> None:
         """Take what arrived just now."""
-        if self._ended:
+        if self._outcome is not None:
             return
         self._last_arrival = self._clock()
         try:
@@ -94,17 +99,7 @@ class Pump:
 
     def end(self, reason: StreamEnd, error: str | None = None) -> None:
         """End the stream; only the first call of all says why."""
-        if self._ended:
-            return
-        self._ended = True
-        if error:
-            self._log.warning("stream ended by an error", reason=reason, error=error)
-        try:
-            if self._sink is not None:
-                self._sink.handle(StreamEnded(reason, error), self._clock())
-        except Exception:  # noqa: BLE001  ours, not the peer's; the connection must end all the same
-            self._log.exception("stream did not end well")
-        self._peer.close()
+        self._end(StreamEnded(reason, error))
 
     def tick(self, now: float) -> None:
         """Hold the connection to its limits; to be called every 100 ms or so."""
@@ -114,7 +109,23 @@ class Pump:
         elif self._limits.idle_seconds is not None and now - self._last_arrival > self._limits.idle_seconds:
             self.end(StreamEnd.IDLE)
 
-    def _take_all(self, data: bytes) -> None:
+    def _end(self, ended: StreamEnded) -> None:
+        if self._outcome is not None:
+            return
+        self._outcome = ended
+        if ended.error:
+            self._log.warning("stream ended by an error", reason=ended.reason, error=ended.error)
+        stays = ended.stays and self._sink is not None
+        try:
+            if self._sink is not None:
+                self._sink.handle(ended, self._clock())
+        except Exception:  # noqa: BLE001  ours, not the peer's; the connection must end all the same
+            self._log.exception("stream did not end well")
+            stays = False
+        if not stays:
+            self._peer.close()
+
+    def _take_all(self, data: Data) -> None:
         broken: WireError | None = None
         try:
             events: Sequence[StreamEvent] = self._wire.receive_data(data)
@@ -126,7 +137,7 @@ class Pump:
             raise broken
 
     def _take(self, event: StreamEvent, now: float) -> None:
-        if self._ended:
+        if self._outcome is not None:
             return
         if not self._frames.take(now):
             raise WireError("too many frames")
@@ -136,7 +147,7 @@ class Pump:
             case StreamStarted():
                 self._start(event, now)
             case StreamEnded():
-                self.end(event.reason, event.error)
+                self._end(event)
             case _:
                 self._take_message(event, now)
 
@@ -169,13 +180,15 @@ class Pump:
         try:
             sink = self._host.admit(offer, self._peer, now)
         except Refusal as refusal:
-            self._ended = True
+            self._outcome = refusal.reason
             self._log.warning("stream refused", reason=refusal.reason, stream_id=started.stream_id)
             self._peer.close()
             return
         self._sink = sink
         self._log = self._log.bind(**sink.log_context)
         self._tracks = max(1, len(started.tracks))
+        for remark in started.remarks:
+            self._log.warning(remark)
         sink.handle(started, now)
 
 

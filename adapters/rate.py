@@ -40,6 +40,7 @@ class RateCheck:
         last_at, self._last_at = self._last_at, arrived_at
         if last_at is None or arrived_at - last_at > HOLE_SECONDS:
             self._began_at, self._seconds = arrived_at, 0.0
+        if arrived_at == self._began_at:  # what came with the first frame was said before it
             return None
         self._seconds += seconds
         elapsed = arrived_at - self._began_at

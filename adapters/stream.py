@@ -7,7 +7,7 @@ events; the pump hands them to the sink that the host admitted the stream to.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import msgspec
 
@@ -78,10 +78,15 @@ class StreamEnd(StrEnum):
 class StreamStarted(msgspec.Struct, frozen=True, kw_only=True):
     """The first event of every stream, exactly once."""
 
-    stream_id: str
+    stream_id: str | None
+    """The peer's own name for it; None where it gives none."""
     external_call_id: str | None
     tracks: tuple[Track, ...]
     parameters: dict[str, str] = {}
+    wishes: dict[str, Any] = {}
+    """What the peer asks for this stream, such as a language, as it came: whoever takes it in looks at it first."""
+    remarks: tuple[str, ...] = ()
+    """What the operator should know about how it came; nothing that the peer wrote."""
 
 
 class AudioFrame(msgspec.Struct, frozen=True):
@@ -116,6 +121,8 @@ class StreamEnded(msgspec.Struct, frozen=True):
 
     reason: StreamEnd
     error: str | None = None
+    stays: bool = False
+    """The peer stays to be told what was said until here, and waits to be closed after that."""
 
 
 StreamEvent = StreamStarted | AudioFrame | DigitPressed | StreamMessage | Flush | StreamEnded
@@ -172,19 +179,56 @@ class StreamOffer(msgspec.Struct, frozen=True, kw_only=True):
     started: StreamStarted
 
 
-class Wire(Protocol):
-    """The meaning of one connection's bytes. Cannot wait, log or look at a clock."""
+Data = TypeVar("Data", contravariant=True)  # noqa: PLC0105  a name like Data_contra tells readers nothing more
+"""What a transport hands over: bytes, cut anywhere, of TCP; whole messages, text or binary, of a WebSocket."""
 
-    def receive_data(self, data: bytes) -> list[StreamEvent]:
-        """Take what arrived, cut anywhere, and tell what it meant. Raises WireError."""
+
+class Wire(Protocol[Data]):
+    """The meaning of what one connection brings. Cannot wait, log or look at a clock."""
+
+    def receive_data(self, data: Data) -> list[StreamEvent]:
+        """Take what arrived, and tell what it meant. Raises WireError."""
         ...
 
 
+class Hearing(StrEnum):
+    """Which transcripts a peer is sent back."""
+
+    NOTHING = "nothing"
+    FINALS = "finals"
+    INTERIMS = "interims"
+    """And finals."""
+
+
+class Transcript(msgspec.Struct, frozen=True, kw_only=True):
+    """What was said, on its way back to the peer that it came from."""
+
+    utterance_id: str
+    final: bool
+    data: bytes
+    """UTF-8 JSON: the `data` of the public event."""
+
+
 class Peer(Protocol):
-    """The far end of a stream, for whoever the stream was admitted to."""
+    """The far end of a stream, for whoever the stream was admitted to. Nothing here waits."""
+
+    @property
+    def hearing(self) -> Hearing:
+        """Which transcripts it wants; the same for the whole stream."""
+        ...
+
+    def send(self, transcript: Transcript) -> int:
+        """Send a transcript back, unless the peer reads too slowly or is gone; tell how many interims are shed for it.
+
+        An interim is shed for a newer one of its utterance, too, and for its final. Never raises.
+        """
+        ...
 
     def close(self) -> None:
-        """End the connection in its protocol's own way; the peer's call goes on where the wire allows it."""
+        """End the connection in its protocol's own way, once what was sent is out.
+
+        The peer's call goes on where the wire allows it.
+        """
         ...
 
 
@@ -206,4 +250,12 @@ class Host(Protocol):
 
     def admit(self, offer: StreamOffer, peer: Peer, arrived_at: float) -> StreamSink:
         """Take a stream in. Raises Refusal."""
+        ...
+
+
+class ForeseeingHost(Host, Protocol):
+    """One that can be asked before a stream is there, where its wire has a way to refuse it then."""
+
+    def foresee(self, listener: Listener, external_call_id: str | None, now: float) -> None:
+        """Look at a stream of which no more is known. Raises Refusal where it could not be admitted."""
         ...

@@ -22,6 +22,7 @@ from adapters.stream import (
     Track,
     WireError,
 )
+from adapters.wire.patience import Patience
 
 KIND = "audiosocket"
 HEADER = struct.Struct(">BH")
@@ -42,8 +43,6 @@ class Kind(IntEnum):
 _RATES_HZ = (8_000, 12_000, 16_000, 24_000, 32_000, 44_100, 48_000, 96_000, 192_000)
 _FORMATS = {Kind.SLIN + step: AudioFormat(Encoding.L16, rate_hz) for step, rate_hz in enumerate(_RATES_HZ)}
 """Audio kinds 0x10 to 0x18: the kind tells the rate (Asterisk 20.17, 22.7, 23.1 and later)."""
-
-MOST_SKIPPED = 1_000
 
 ERROR_HANGUP = b"\x01"
 
@@ -69,7 +68,7 @@ class AudioSocketWire:
         self._buffer = b""
         self._started = False
         self._ended = False
-        self._meant = self._skipped = 0
+        self._patience = Patience()
 
     def receive_data(self, data: bytes) -> list[StreamEvent]:
         """Take what arrived, cut anywhere. Raises WireError where no UUID comes first."""
@@ -86,19 +85,10 @@ class AudioSocketWire:
             event = self._frame(kind, buffer[start + HEADER.size : stop])
             if event is not None:
                 events.append(event)
-            if not self._means_enough(event):
-                raise WireError("hardly any frame means anything", events)
+            self._patience.judge(meant=event is not None, events=events)
             start = stop
         self._buffer = buffer[start:]
         return events
-
-    def _means_enough(self, event: StreamEvent | None) -> bool:
-        """Have patience with frames that mean nothing, but not with a peer that sends hardly anything else."""
-        if event is not None:
-            self._meant += 1
-        else:
-            self._skipped += 1
-        return self._skipped <= MOST_SKIPPED + self._meant
 
     def _frame(self, kind: int, payload: bytes) -> StreamEvent | None:
         form = self._formats.get(kind)

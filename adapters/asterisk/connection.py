@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import socket
 from typing import TYPE_CHECKING, cast
 
 from adapters.asterisk.audiosocket import SILENCE, TERMINATE, AudioSocketWire
 from adapters.asterisk.keep_alive import Pace
 from adapters.pump import Pump
 from adapters.rate import RateVerdict
-from adapters.stream import StreamEnd
+from adapters.sockets import harden, peer_name
+from adapters.stream import Hearing, StreamEnd
 
 if TYPE_CHECKING:
     from adapters.asterisk.server import AudioSocketServer
+    from adapters.stream import Transcript
 
 FAREWELL_SECONDS = 2.0
 """So long the peer may take to close after we said that it is over."""
@@ -26,12 +27,11 @@ ADVICE = {
     " where this listener's encoding says otherwise. Dial AudioSocket/.../c(slin), and set encoding to slin",
 }
 
-VANISHED_SECONDS = 60
-"""A peer whose machine is gone is noticed after about so long."""
-
 
 class Connection(asyncio.Protocol):
-    """One TCP connection of Asterisk; also the Peer of its stream."""
+    """One TCP connection of Asterisk; also the Peer of its stream, to which AudioSocket carries no text back."""
+
+    hearing = Hearing.NOTHING
 
     def __init__(self, server: AudioSocketServer) -> None:
         self._server = server
@@ -44,12 +44,12 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin, over TLS once its handshake is done."""
         self._transport = cast("asyncio.Transport", transport)
-        _harden(self._transport.get_extra_info("socket"))
+        harden(self._transport)
         server = self._server
         self._pump = Pump(
             AudioSocketWire(server.track, server.encoding),
             listener=server.listener,
-            address=_address(self._transport),
+            address=peer_name(self._transport),
             limits=server.limits,
             host=server.host,
             peer=self,
@@ -97,6 +97,10 @@ class Connection(asyncio.Protocol):
         if self._farewell_at is None and not self._pump.waiting:
             self._be_silent(self._pace.due(now))
 
+    def send(self, transcript: Transcript) -> int:  # noqa: ARG002  for other wires
+        """Do nothing."""
+        return 0
+
     def close(self) -> None:
         """Say 00 00 00, then FIN, and read on until the peer closes.
 
@@ -126,21 +130,6 @@ class Connection(asyncio.Protocol):
         """Send silence unless the peer does not read; a frame that waits would be as good as lost."""
         if frames and not self._transport.is_closing() and not self._transport.get_write_buffer_size():
             self._transport.write(SILENCE * frames)  # Asterisk waits but 5 ms from header to payload
-
-
-def _harden(sock: socket.socket) -> None:
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux: tcp(7)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, VANISHED_SECONDS // 2)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, VANISHED_SECONDS // 6)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, VANISHED_SECONDS * 1000)
-
-
-def _address(transport: asyncio.Transport) -> str:
-    name = transport.get_extra_info("peername")
-    return f"{name[0]}:{name[1]}" if name else "unknown"
 
 
 def _reason(error: Exception | None) -> StreamEnd:

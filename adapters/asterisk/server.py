@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import ipaddress
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -13,7 +11,9 @@ import structlog
 from adapters.asterisk.audiosocket import KIND
 from adapters.asterisk.connection import FAREWELL_SECONDS, Connection
 from adapters.asterisk.keep_alive import Metronome
+from adapters.connections import Connections
 from adapters.pump import Limits
+from adapters.sockets import is_within, networks, plain_address
 from adapters.stream import Encoding, Listener, Track, TrackRole
 from adapters.tls import ServerTls
 
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
     from config.listeners import AudioSocketListener
 
 log = structlog.get_logger()
-
-MOST_WAITING = 256
-"""Connections that have not sent their UUID yet; when there are more, the oldest of them is closed."""
 
 ENCODINGS = {"slin": Encoding.L16, "ulaw": Encoding.PCMU, "alaw": Encoding.PCMA}
 
@@ -46,16 +43,14 @@ class AudioSocketServer:
             account=settings.account,
             registered_only=settings.registration == "required",
         )
-        self.networks = tuple(ipaddress.ip_network(each) for each in settings.allowed_peers)
+        self.networks = networks(settings.allowed_peers)
         self.limits = Limits(
             handshake_seconds=settings.uuid_timeout_seconds, idle_seconds=settings.idle_timeout_seconds
         )
-        self.connections: dict[Connection, None] = {}
-        """In the order in which they came."""
+        self.connections = Connections[Connection](settings.name)
         self._tls: ServerTls | None = None
         self._server: asyncio.Server | None = None
         self._closing = False
-        self._last_gone = asyncio.Event()
         self._metronome = Metronome(self._beat)
 
     async def start(self) -> int:
@@ -75,15 +70,11 @@ class AudioSocketServer:
         """Hold every connection to its limits, and TLS to its files."""
         if self._tls:
             self._tls.tick(now)
-        self._visit(Connection.tick, now)
+        self.connections.visit(lambda connection: connection.tick(now))
 
     def welcome(self, connection: Connection) -> None:
-        """Keep a connection that was made; where too many have not said who they are, the first of them goes."""
-        self.connections[connection] = None
-        if len(self.connections) > MOST_WAITING:
-            waiting = [each for each in self.connections if each.waiting]
-            if len(waiting) > MOST_WAITING:
-                waiting[0].drop("too many connections without a UUID")
+        """Keep a connection that was made."""
+        self.connections.welcome(connection)
         if self._closing:  # its TLS took longer to set up than the port stayed open
             connection.close()
         elif self.settings.keep_alive == "always":
@@ -94,13 +85,12 @@ class AudioSocketServer:
         if not self.networks:
             return True
         name = transport.get_extra_info("peername")
-        return bool(name) and any(_plain(name[0]) in network for network in self.networks)
+        return bool(name) and is_within(plain_address(name[0]), self.networks)
 
     def forget(self, connection: Connection) -> None:
         """Drop a connection that is closed."""
-        self.connections.pop(connection, None)
+        self.connections.forget(connection)
         if not self.connections:
-            self._last_gone.set()
             self._metronome.stop()
 
     async def close(self) -> None:
@@ -109,14 +99,7 @@ class AudioSocketServer:
             return
         self._closing = True
         self._server.close()
-        for connection in tuple(self.connections):
-            connection.close()
-        if self.connections:
-            self._last_gone.clear()
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._last_gone.wait(), FAREWELL_SECONDS)
-        for connection in tuple(self.connections):
-            connection.abort()
+        await self.connections.close(FAREWELL_SECONDS)
         self._metronome.stop()
 
     async def _open(self, host: str, port: int) -> asyncio.Server:
@@ -129,18 +112,5 @@ class AudioSocketServer:
         return await loop.create_server(lambda: Connection(self), host, port, backlog=1024, **options)
 
     def _beat(self) -> None:
-        self._visit(Connection.beat, self.clock())
-
-    def _visit(self, act: Callable[[Connection, float], None], now: float) -> None:
-        for connection in tuple(self.connections):
-            try:
-                act(connection, now)
-            except Exception:  # one connection's fault, ours, must not stop the others' clock
-                log.exception("connection failed", listener=self.settings.name)
-                connection.abort()
-
-
-def _plain(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
-    """Read a peer's address; one of IPv4 that came in on an IPv6 socket is one of IPv4."""
-    address = ipaddress.ip_address(host.partition("%")[0])
-    return getattr(address, "ipv4_mapped", None) or address
+        now = self.clock()
+        self.connections.visit(lambda connection: connection.beat(now))

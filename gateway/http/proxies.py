@@ -12,15 +12,13 @@ from typing import TYPE_CHECKING
 import msgspec
 from aiohttp import hdrs, web
 
+from adapters.sockets import Address, Network, is_within
 from config.checks import http_url
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from multidict import MultiMapping
-
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 FORWARDED_FOR = hdrs.X_FORWARDED_FOR
 FORWARDED_HOST = hdrs.X_FORWARDED_HOST
@@ -58,11 +56,6 @@ def seen_of(request: web.BaseRequest) -> Seen:
     return request[SEEN]
 
 
-def networks(cidrs: Sequence[str]) -> tuple[Network, ...]:
-    """Read the networks of `trusted_proxies`."""
-    return tuple(ipaddress.ip_network(each) for each in cidrs)
-
-
 def seen(
     headers: MultiMapping[str],
     peer_address: str | None,
@@ -76,7 +69,7 @@ def seen(
     `secure` says that the peer itself spoke TLS. `public_url`, where it is set, decides scheme, host and base.
     """
     peer = _address((peer_address or "").partition("%")[0])
-    believed = peer is not None and _within(peer, trusted)
+    believed = peer is not None and is_within(peer, trusted)
     client = _walk(peer, headers.getall(FORWARDED_FOR, ()), trusted) if peer is not None and believed else peer
     scheme, host, base_url = _reached(headers, secure=secure, believed=believed, public_url=public_url)
     return Seen(client=str(client or NOBODY), scheme=scheme, host=host, base_url=base_url)
@@ -91,7 +84,7 @@ def _walk(peer: Address, lines: Sequence[str], trusted: Sequence[Network]) -> Ad
     hops = ",".join(lines).rsplit(",", MOST_HOPS)[-MOST_HOPS:]
     for hop in reversed(hops):
         named = _address(_without_port(hop.strip(' \t"')))
-        if named is None or not _within(client, trusted):
+        if named is None or not is_within(client, trusted):
             break
         client = named
     return client
@@ -139,7 +132,3 @@ def _address(text: str) -> Address | None:
     if "%" in text:
         return None
     return getattr(address, "ipv4_mapped", None) or address
-
-
-def _within(address: Address, trusted: Sequence[Network]) -> bool:
-    return any(address in network for network in trusted)

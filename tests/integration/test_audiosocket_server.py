@@ -19,6 +19,7 @@ from adapters.asterisk import server as module
 from adapters.asterisk.audiosocket import SILENCE, TERMINATE, Kind, encode
 from adapters.asterisk.keep_alive import FRAME_SECONDS, MOST_AT_ONCE, Metronome, Pace
 from adapters.asterisk.server import AudioSocketServer
+from adapters.sockets import VANISHED_SECONDS, plain_address
 from adapters.stream import (
     AudioFormat,
     AudioFrame,
@@ -215,8 +216,8 @@ async def test_only_allowed_peers_are_heard(allowed: list[str], welcome: bool) -
 
 
 def test_an_address_of_ipv4_is_one_also_on_a_socket_of_ipv6() -> None:
-    assert str(module._plain("::ffff:10.0.0.7")) == "10.0.0.7"
-    assert str(module._plain("fe80::1%eth0")) == "fe80::1"
+    assert str(plain_address("::ffff:10.0.0.7")) == "10.0.0.7"
+    assert str(plain_address("fe80::1%eth0")) == "fe80::1"
 
 
 async def test_mu_law_under_the_wrong_kind_is_told_once_with_the_remedy() -> None:
@@ -279,7 +280,7 @@ async def test_sockets_are_set_to_be_quick_and_to_notice_who_vanished() -> None:
         sock = connection._transport.get_extra_info("socket")
         assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
         assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
-        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == connections.VANISHED_SECONDS * 1000
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == VANISHED_SECONDS * 1000
         await line.hang_up()
 
 

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from multidict import CIMultiDict
 
-from gateway.http.proxies import MOST_HOPS, NOBODY, Seen, networks, seen
+from adapters.sockets import networks
+from gateway.http.proxies import MOST_HOPS, NOBODY, Seen, seen
 
 TRUSTED = ("10.0.0.0/8", "2001:db8::/32", "127.0.0.1")
 PROXY = "10.0.0.1"

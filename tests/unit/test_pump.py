@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
@@ -10,6 +12,7 @@ from adapters.stream import (
     AudioFrame,
     DigitPressed,
     Encoding,
+    Hearing,
     Listener,
     Refusal,
     RefusalReason,
@@ -20,6 +23,7 @@ from adapters.stream import (
     StreamStarted,
     Track,
     TrackRole,
+    Transcript,
     WireError,
 )
 
@@ -41,7 +45,7 @@ class Scripted:
         self.taken: list[tuple[StreamEvent, float]] = []
         self.offers: list[StreamOffer] = []
         self.calls: list[str] = []
-        self.fail = False
+        self.fail = self.fail_at_end = False
         self.log_context = {"call_id": "01"}
         self.pump = Pump(
             self,
@@ -67,6 +71,13 @@ class Scripted:
             raise self.meaning
         return self.meaning
 
+    @property
+    def hearing(self) -> Hearing:
+        return Hearing.NOTHING
+
+    def send(self, transcript: Transcript) -> int:
+        raise AssertionError(transcript)
+
     def admit(self, offer: StreamOffer, peer: object, arrived_at: float) -> Scripted:
         assert peer is self
         assert arrived_at == self.now
@@ -77,7 +88,7 @@ class Scripted:
 
     def handle(self, event: StreamEvent, arrived_at: float) -> None:
         self.taken.append((event, arrived_at))
-        if self.fail and not isinstance(event, StreamEnded):
+        if self.fail_at_end if isinstance(event, StreamEnded) else self.fail:
             raise RuntimeError("a bug of ours")
 
     def close(self) -> None:
@@ -162,6 +173,47 @@ def test_a_bug_of_ours_ends_one_stream_and_raises_nothing() -> None:
     world.fail = True
     world.hear(FRAME)
     assert world.events[-1] == StreamEnded(StreamEnd.ERROR, "internal error")
+
+
+STAYS = StreamEnded(StreamEnd.STOPPED, stays=True)
+
+
+def test_a_peer_that_stays_is_closed_by_whoever_took_its_stream_in() -> None:
+    world = Scripted()
+    world.hear(STARTED, FRAME, STAYS, FRAME)
+    assert world.events == [STARTED, FRAME, STAYS]
+    assert world.calls == []
+    assert world.pump.outcome == STAYS
+    world.pump.end(StreamEnd.HANGUP)
+    world.pump.tick(1_000.0)
+    assert (world.events, world.calls) == ([STARTED, FRAME, STAYS], [])
+
+
+@pytest.mark.parametrize("trouble", ["refused", "a bug"])
+def test_but_by_the_pump_where_nobody_would(trouble: str) -> None:
+    world = Scripted(refusal=RefusalReason.FULL if trouble == "refused" else None)
+    world.fail_at_end = True
+    world.hear(STARTED, STAYS)
+    assert world.calls == ["close"]
+
+
+def test_how_it_ended_can_be_told() -> None:
+    world, refused = Scripted(), Scripted(refusal=RefusalReason.FULL)
+    assert Scripted().pump.outcome is None
+    world.hear(STARTED)
+    world.meaning = WireError("garbage")
+    world.pump.receive(b"...")
+    refused.hear(STARTED)
+    assert world.pump.outcome == StreamEnded(StreamEnd.PROTOCOL_ERROR, "garbage")
+    assert refused.pump.outcome is RefusalReason.FULL
+
+
+def test_what_is_odd_about_a_stream_is_told_with_its_call() -> None:
+    world = Scripted()
+    with capture_logs() as logs:
+        world.hear(msgspec.structs.replace(STARTED, remarks=("look at its quotes",)))
+    (remark,) = logs
+    assert (remark["event"], remark["log_level"], remark["call_id"]) == ("look at its quotes", "warning", "01")
 
 
 def test_a_refused_stream_is_told_so_and_forgotten() -> None:

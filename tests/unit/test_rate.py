@@ -27,6 +27,7 @@ def steady(seconds: float, *, every: float = 0.02, count: int = 250, start: floa
         (steady(0.04, every=0.04), [RateVerdict.RIGHT]),
         (steady(0.02, count=90), []),  # too short to be sure
         (steady(0.02, count=60) + steady(0.02, count=150, start=20.0), [RateVerdict.RIGHT]),  # a hold between
+        ([(1.5, 5.0), (1.5, 5.0), *steady(0.02, start=5.02)], [RateVerdict.RIGHT]),  # what waited for the connection
         (steady(0.02, every=0.5), []),  # hardly anything comes
     ],
 )

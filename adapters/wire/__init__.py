@@ -1,0 +1,1 @@
+"""What several wires share: codecs of their messages, and WebSockets as telephone systems use them."""
