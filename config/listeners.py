@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
 
 from config.checks import check_network, check_path, check_token, distinct, http_url
 
 # At run time too: msgspec resolves the annotations below.
 from config.secret import Secret  # noqa: TC001
-from config.types import Group, Host, Name, Port, Positive, Role
+from config.types import Group, Host, Name, Port, Positive, Rate, Role
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class Tls(Group, frozen=True, kw_only=True):
@@ -47,7 +52,7 @@ class AudioSocketListener(Group, frozen=True, kw_only=True):
 
 
 class Token(Group, frozen=True, kw_only=True):
-    """Who may use the HTTP API."""
+    """Who may use the HTTP API, or bring calls: a name and its secret."""
 
     name: Name
     secret: Secret
@@ -74,3 +79,82 @@ class Http(Group, frozen=True, kw_only=True):
         distinct("names in http.tokens", [token.name for token in self.tokens])
         if len({token.secret for token in self.tokens}) < len(self.tokens):
             raise ValueError("Expected each of http.tokens to have a secret of its own")
+
+
+class WebSocketListener(Group, frozen=True, kw_only=True):
+    """A path of the HTTP port at which calls come in over WebSockets, and who may bring them."""
+
+    name: Name
+    credentials: tuple[Token, ...] = ()
+    allowed_peers: tuple[str, ...] = ()
+    accept_anybody: bool = False
+    account: Name | None = None
+    role: Role = "inbound"
+    idle_timeout_seconds: Positive | None = None
+
+    def __post_init__(self) -> None:
+        for network in self.allowed_peers:
+            check_network(network)
+        distinct("names in credentials", [each.name for each in self.credentials])
+
+
+class FreeSwitchListener(WebSocketListener, frozen=True, kw_only=True):
+    """Where forks of FreeSWITCH's calls come in: mod_audio_fork, mod_audio_stream."""
+
+    name: Name = "freeswitch"
+    metadata_token: bool = False
+    rate_hz: Rate = 8000
+    channels: Literal[1, 2] = 1
+    labels: dict[Role, str] = msgspec.field(default_factory=dict)
+    transcripts: Literal["nothing", "finals", "interims"] = "finals"
+    first_message_seconds: Positive = 45.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.metadata_token and not self.credentials:
+            raise ValueError("Expected credentials with metadata_token: their secrets are the tokens that are taken")
+
+
+class AsteriskWebSocketListener(WebSocketListener, frozen=True, kw_only=True):
+    """Where Asterisk's chan_websocket comes in."""
+
+    name: Name = "asterisk"
+    label: str | None = None
+    first_message_seconds: Positive = 5.0
+
+
+def check_listeners(
+    http: Http,
+    audiosocket: Sequence[AudioSocketListener],
+    freeswitch: Sequence[FreeSwitchListener],
+    asterisk_websocket: Sequence[AsteriskWebSocketListener],
+) -> None:
+    """Refuse listeners that get in one another's way, or that nobody could use. Raises ValueError."""
+    distinct("names in audiosocket", [listener.name for listener in audiosocket])
+    distinct("names in freeswitch", [listener.name for listener in freeswitch])
+    distinct("names in asterisk_websocket", [listener.name for listener in asterisk_websocket])
+    as_shipped = FreeSwitchListener(), AsteriskWebSocketListener()
+    if http.port is None and any(each not in as_shipped for each in (*freeswitch, *asterisk_websocket)):
+        raise ValueError("Expected an http.port, for freeswitch and asterisk_websocket are answered there")
+    bound = [f"{each.host}:{each.port}" for each in audiosocket if each.port]
+    distinct("addresses in audiosocket", bound)
+    if http.port is not None:
+        bound.append(f"{http.host}:{http.port}")
+        distinct("addresses of listeners", [each for each in bound if not each.endswith(":0")])
+    tokens = [] if http.port is None else [token.name for token in http.tokens]
+    for listener in audiosocket:
+        if listener.registration == "required":
+            _check_registration(listener, tokens)
+
+
+def _check_registration(listener: AudioSocketListener, tokens: Sequence[str]) -> None:
+    if not tokens:
+        raise ValueError(
+            f"Expected http.tokens, and http.port, for listener {listener.name!r} demands registration:"
+            " without them nobody could register a call"
+        )
+    if listener.account is not None and listener.account not in tokens:
+        raise ValueError(
+            f"Expected a token named {listener.account!r} in http.tokens, for listener {listener.name!r} demands"
+            " registration, and takes only those of its account"
+        )

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PREFIX = "LINESCRIBE_"
-RESERVED = frozenset({"LINESCRIBE_CONFIG", "LINESCRIBE_RECEIVE_SECRET", "LINESCRIBE_CALL_TOKEN"})
+RESERVED = frozenset(
+    {"LINESCRIBE_CONFIG", "LINESCRIBE_RECEIVE_SECRET", "LINESCRIBE_CALL_TOKEN", "LINESCRIBE_CALL_PASSWORD"}
+)
 """Variables with the prefix that are no settings."""
 
 KeyPath = tuple[str | int, ...]

@@ -5,7 +5,7 @@ Values are frozen and carry their units in their names. Reading files and the en
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -22,15 +22,18 @@ from config.checks import (
 )
 
 # At run time too: msgspec resolves the annotations below.
-from config.listeners import AudioSocketListener, Http
+from config.listeners import (
+    AsteriskWebSocketListener,
+    AudioSocketListener,
+    FreeSwitchListener,
+    Http,
+    check_listeners,
+)
 from config.profiles import PROFILES, REALTIME, Profile, Task
 from config.routes import DEFAULT_ROUTE, Route
 from config.secret import Secret  # noqa: TC001
 from config.types import Codes, Count, DeviceIndex, Endpointing, FunctionName, Group, Name, NotNegative, Positive
 from config.wording import check_masked_words
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 LONGEST_DECODE_MS = 30_000
 """Whisper hears thirty seconds at a time."""
@@ -214,6 +217,8 @@ class Settings(Group, frozen=True, kw_only=True):
     log: Log = Log()
     http: Http = Http()
     audiosocket: tuple[AudioSocketListener, ...] = (AudioSocketListener(),)
+    freeswitch: tuple[FreeSwitchListener, ...] = (FreeSwitchListener(),)
+    asterisk_websocket: tuple[AsteriskWebSocketListener, ...] = (AsteriskWebSocketListener(),)
     calls: Calls = Calls()
     speech: Speech = Speech()
     interims: Interims = Interims()
@@ -224,32 +229,8 @@ class Settings(Group, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         check_path(self.state_dir)
-        self._check_listeners()
+        check_listeners(self.http, self.audiosocket, self.freeswitch, self.asterisk_websocket)
         self._check_routes()
-
-    def _check_listeners(self) -> None:
-        distinct("names in audiosocket", [listener.name for listener in self.audiosocket])
-        bound = [f"{each.host}:{each.port}" for each in self.audiosocket if each.port]
-        distinct("addresses in audiosocket", bound)
-        if self.http.port is not None:
-            bound.append(f"{self.http.host}:{self.http.port}")
-            distinct("addresses of listeners", [each for each in bound if not each.endswith(":0")])
-        tokens = [] if self.http.port is None else [token.name for token in self.http.tokens]
-        for listener in self.audiosocket:
-            if listener.registration == "required":
-                self._check_registration(listener, tokens)
-
-    def _check_registration(self, listener: AudioSocketListener, tokens: Sequence[str]) -> None:
-        if not tokens:
-            raise ValueError(
-                f"Expected http.tokens, and http.port, for listener {listener.name!r} demands registration:"
-                " without them nobody could register a call"
-            )
-        if listener.account is not None and listener.account not in tokens:
-            raise ValueError(
-                f"Expected a token named {listener.account!r} in http.tokens, for listener {listener.name!r} demands"
-                " registration, and takes only those of its account"
-            )
 
     def _check_routes(self) -> None:
         distinct("names in routes", [route.name for route in self.routes])

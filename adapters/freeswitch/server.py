@@ -1,0 +1,64 @@
+"""Where FreeSWITCH's forks come in: mod_audio_fork and mod_audio_stream, on one path."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from adapters.freeswitch.protocol import KIND, Introduction
+from adapters.pump import Limits
+from adapters.rate import RateVerdict
+from adapters.stream import Hearing, Listener
+from adapters.wire.access import Access
+from adapters.wire.preamble_pcm import PreamblePcmWire
+from adapters.wire.server import Visit, WebSocketServer
+from adapters.wire.websocket import Manner
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from adapters.stream import ForeseeingHost, Transcript
+    from adapters.wire.server import HttpPort
+    from config.listeners import FreeSwitchListener
+
+PATH = "/freeswitch"
+
+REMEDY = "say in the URL what the command says, as in ?rate=16000&channels=2 with stereo 16k (docs/freeswitch.md)"
+ADVICE = {
+    RateVerdict.SLOW: f"audio comes at half the rate that it is taken to have, or less: {REMEDY}",
+    RateVerdict.FAST: f"audio comes at twice the rate that it is taken to have, or more: {REMEDY}",
+}
+
+
+class FreeSwitchDialect:
+    """One listener."""
+
+    def __init__(self, settings: FreeSwitchListener) -> None:
+        self._settings = settings
+        self.listener = Listener(kind=KIND, name=settings.name, account=settings.account)
+        self.access = Access(settings, metadata_token=settings.metadata_token)
+        # Stereo and mixed forks send nothing at all until the other side speaks; but metadata, or audio, comes first.
+        self.limits = Limits(
+            handshake_seconds=settings.first_message_seconds, idle_seconds=settings.idle_timeout_seconds
+        )
+        self.manner = Manner(compress=True, hearing=Hearing(settings.transcripts), encode=transcription, advice=ADVICE)
+
+    def subprotocol(self, offered: Sequence[str]) -> str | None:
+        """Take whatever is offered: its name is set in FreeSWITCH's environment, and another one would be refused."""
+        return offered[0] if offered else None
+
+    def visit(self, query: Mapping[str, str], *, shown: bool) -> Visit:
+        """Read what the dialplan wrote into the URL. Raises ValueError."""
+        introduction = Introduction(self._settings, query, self.access, shown=shown)
+        return Visit(wire=PreamblePcmWire(introduction.open), call=introduction.call)
+
+
+def transcription(transcript: Transcript) -> bytes:
+    """Make the message that becomes the event mod_audio_fork::transcription, or mod_audio_stream::json."""
+    return b'{"type":"transcription","data":' + transcript.data + b"}"
+
+
+def servers(
+    listeners: Sequence[FreeSwitchListener], host: ForeseeingHost, clock: Callable[[], float], port: HttpPort
+) -> list[WebSocketServer]:
+    """Make the servers of all listeners."""
+    return [WebSocketServer(FreeSwitchDialect(each), host, clock, port) for each in listeners]

@@ -1,0 +1,72 @@
+"""A WebSocket that may begin with one JSON text, and then carries 16-bit PCM: mod_audio_fork's, and its descendants'.
+
+The samples are little-endian; of two channels they alternate. Neither rate nor channels stand on the wire: `Opening`
+says them. An empty binary message is the peer's way to ask for what is left: it stays until it is closed.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+import numpy as np
+
+from adapters.stream import AudioFormat, AudioFrame, StreamEnd, StreamEnded, StreamMessage, StreamStarted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from adapters.stream import StreamEvent
+
+LONGEST_MESSAGE = 65_536
+"""Characters of a text in mid-call that are kept; nobody's is nearly as long."""
+
+
+class Opening(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of a stream once its first message is there. Of two tracks the first is the left channel."""
+
+    started: StreamStarted
+    format: AudioFormat
+
+
+class PreamblePcmWire:
+    """One connection. `introduce` is given its first message where that is text, else None; it may raise WireError."""
+
+    def __init__(self, introduce: Callable[[str | None], Opening]) -> None:
+        self._introduce = introduce
+        self._opening: Opening | None = None
+        self._rest = b""
+        """Part of a sample, or of a pair of them."""
+
+    def receive_data(self, data: str | bytes) -> list[StreamEvent]:
+        """Take one message. Raises WireError where its introduction cannot be used."""
+        if self._opening is None:
+            text = data if isinstance(data, str) else None
+            self._opening = opening = self._introduce(text)
+            if text is not None:
+                return [opening.started]
+            return [opening.started, *self._meaning(b"" if isinstance(data, str) else data, opening)]
+        if isinstance(data, str):
+            return [StreamMessage(data[:LONGEST_MESSAGE])] if data else []
+        return self._meaning(data, self._opening)
+
+    def _meaning(self, data: bytes, opening: Opening) -> list[StreamEvent]:
+        if not data:
+            return [StreamEnded(StreamEnd.STOPPED, stays=True)]
+        tracks, form = opening.started.tracks, opening.format
+        samples = self._whole(data, 2 * len(tracks))
+        if len(tracks) == 1:
+            return [AudioFrame(tracks[0].id, form, samples)] if samples else []
+        pairs = np.frombuffer(samples, "<i2")
+        return [
+            AudioFrame(track.id, form, pairs[channel::2].tobytes()) for channel, track in enumerate(tracks) if samples
+        ]
+
+    def _whole(self, data: bytes, size: int) -> bytes:
+        """Keep what is no whole sample yet for the next message; nearly always there is nothing to keep."""
+        if not self._rest and len(data) % size == 0:
+            return data
+        data = self._rest + data
+        whole = len(data) // size * size
+        self._rest = data[whole:]
+        return data[:whole]

@@ -1,0 +1,164 @@
+"""Where WebSockets come in: who may connect to a listener of the HTTP port, and what all its connections share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+import structlog
+from aiohttp import hdrs, web
+
+from adapters.connections import Connections
+from adapters.stream import Refusal, RefusalReason
+from adapters.wire.access import AccessError, Approach
+from adapters.wire.websocket import FAREWELL_SECONDS, Circumstances, WebSocketConnection
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from adapters.pump import Limits
+    from adapters.stream import ForeseeingHost, Listener, Wire
+    from adapters.wire.access import Access
+    from adapters.wire.websocket import Manner
+
+log = structlog.get_logger()
+
+TOKEN = "token"  # noqa: S105  the name of a parameter
+RETRY_AFTER: dict[str, str] = {hdrs.RETRY_AFTER: "10"}
+UPGRADE_TO: dict[str, str] = {hdrs.UPGRADE: "websocket"}
+UPGRADE = "expected a WebSocket: this path is for telephone systems that send audio"
+
+
+class HttpPort(Protocol):
+    """The port that all this happens on."""
+
+    def client(self, request: web.BaseRequest) -> str:
+        """Tell the address of who sent a request, proxies that are trusted set aside."""
+        ...
+
+    def settle(self, request: web.BaseRequest) -> None:
+        """Let a request last as long as it likes: it is a connection of its own from here on."""
+        ...
+
+
+class Visit(msgspec.Struct, frozen=True, kw_only=True):
+    """What the URL of an upgrade leads to."""
+
+    wire: Wire[str | bytes]
+    call: str | None
+    """What it calls the call, where that can be relied on."""
+
+
+class Dialect(Protocol):
+    """One listener, as its kind of telephone system has it."""
+
+    @property
+    def listener(self) -> Listener:
+        """Its name, and whose it is."""
+        ...
+
+    @property
+    def access(self) -> Access:
+        """Who may connect."""
+        ...
+
+    @property
+    def limits(self) -> Limits:
+        """How long a connection may be silent."""
+        ...
+
+    @property
+    def manner(self) -> Manner:
+        """How its WebSockets are kept."""
+        ...
+
+    def subprotocol(self, offered: Sequence[str]) -> str | None:
+        """Choose one of those that a client offers, or none."""
+        ...
+
+    def visit(self, query: Mapping[str, str], *, shown: bool) -> Visit:
+        """Read the URL of a client that has `shown` a credential or has yet to. Raises ValueError where it cannot."""
+        ...
+
+
+class WebSocketServer:
+    """One listener, and its connections."""
+
+    def __init__(self, dialect: Dialect, host: ForeseeingHost, clock: Callable[[], float], port: HttpPort) -> None:
+        self.listener = dialect.listener
+        self.connections = Connections[WebSocketConnection](self.listener.name)
+        self._dialect = dialect
+        self._host = host
+        self._clock = clock
+        self._port = port
+        self._shared = Circumstances(
+            listener=self.listener, limits=dialect.limits, host=host, clock=clock, manner=dialect.manner
+        )
+
+    async def accept(self, request: web.Request) -> web.StreamResponse:
+        """Answer an upgrade at once, and serve it if it may come in.
+
+        Nothing is awaited before the answer: mod_audio_fork takes one that is late for another call's.
+        """
+        client = self._port.client(request)
+        if request.headers.get(hdrs.UPGRADE, "").lower() != "websocket":
+            return _refused(426, "upgrade_required", UPGRADE, UPGRADE_TO)
+        try:
+            visit = self._visit(request, client)
+        except AccessError as error:
+            log.warning("client turned away", listener=self.listener.name, peer=client, reason=str(error))
+            return _refused(error.status, error.code, str(error), error.headers)
+        except ValueError as error:
+            log.warning("stream refused", listener=self.listener.name, peer=client, reason=str(error))
+            return _refused(400, "invalid", str(error))
+        except Refusal as refusal:
+            log.warning("stream refused", listener=self.listener.name, peer=client, reason=refusal.reason)
+            return _unavailable(refusal.reason)
+        self._port.settle(request)
+        offered = [each.strip() for each in request.headers.get(hdrs.SEC_WEBSOCKET_PROTOCOL, "").split(",")]
+        subprotocol = self._dialect.subprotocol(list(filter(None, offered)))
+        return await WebSocketConnection(self._shared, visit.wire, client, subprotocol).run(request, self.connections)
+
+    def tick(self, now: float) -> None:
+        """Hold every connection to its limits."""
+        self.connections.visit(lambda connection: connection.tick(now))
+
+    async def close(self) -> None:
+        """Close whatever is still connected."""
+        await self.connections.close(FAREWELL_SECONDS)
+
+    def _visit(self, request: web.Request, client: str) -> Visit:
+        tokens = [request.match_info[TOKEN]] if TOKEN in request.match_info else []
+        tokens += [value for name, value in request.query.items() if name.lower() == TOKEN]
+        approach = Approach(client=client, headers=request.headers, tokens=tuple(tokens))
+        shown = self._dialect.access.check(approach)
+        query = {name: value for name, value in request.query.items() if name.lower() != TOKEN}
+        visit = self._dialect.visit(query, shown=shown)
+        self._host.foresee(self.listener, visit.call, self._clock())
+        return visit
+
+
+def routes(path: str, servers: Sequence[WebSocketServer]) -> list[web.RouteDef]:
+    """Give the ways in to listeners of one kind: by name, and with a token behind it; to the first without, too."""
+    named = {server.listener.name: server for server in servers}
+    first = next(iter(named), "")
+
+    async def accept(request: web.Request) -> web.StreamResponse:
+        server = named.get(request.match_info.get("name", first))
+        if server is None:
+            return _refused(404, "not_found", f"there is no such listener: {path}/NAME names one of the settings")
+        return await server.accept(request)
+
+    paths = (path, f"{path}/{{name}}", f"{path}/{{name}}/{{{TOKEN}}}") if named else ()
+    return [web.get(each, accept, allow_head=False) for each in paths]
+
+
+def _unavailable(reason: RefusalReason) -> web.Response:
+    if reason is RefusalReason.DRAINING:
+        return _refused(503, reason, "no new calls are taken: the gateway is shutting down")
+    return _refused(503, reason, "no new calls are taken for now: there are as many as can be served", RETRY_AFTER)
+
+
+def _refused(status: int, code: str, message: str, headers: Mapping[str, str] | None = None) -> web.Response:
+    body = msgspec.json.encode({"error": {"code": code, "message": message}}) + b"\n"
+    return web.Response(status=status, body=body, content_type="application/json", headers=headers)
