@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import structlog
 
-from adapters.stream import AudioFormat, AudioFrame, Encoding, Track, TrackRole
+from adapters.stream import AudioFormat, AudioFrame, Encoding, Hearing, Track, TrackRole
 from asr.scheduler import Scheduler
 from asr.types import DecodeKind, ignore_answer
 from bench.interim_scores import Final, Heard, Interim, Word
 from bench.prompts import FRAME_BYTES, FRAME_MS
 from config.settings import Transcripts
 from gateway.events import Source
+from gateway.means import Means, NoInterims
 from gateway.publishing import Over, Publisher
-from gateway.record import CallRecord, Means, NoInterims
+from gateway.record import CallRecord
 from gateway.routes import Facts, Routes
 from gateway.tracks import CallTrack
 from gateway.transcript import Clock
@@ -28,12 +29,26 @@ from gateway.transcript import Clock
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from adapters.stream import Transcript
     from asr.types import DecodeRequest, Engine, Hypothesis, ModelError, ModelRole, OnAnswer
     from bench.interim_lines import Line
     from config.settings import Settings
     from gateway.events import EncodedInterim, StoredEvent
 
 L16 = AudioFormat(Encoding.L16, 8_000)
+
+
+class _Nobody:
+    """A peer that is told nothing."""
+
+    hearing = Hearing.NOTHING
+
+    def send(self, transcript: Transcript) -> int:  # noqa: ARG002  nothing is sent
+        return 0
+
+    def close(self) -> None:
+        pass
+
 
 TURNS = 30
 """More turns of the event loop than anything takes on its way through the parts."""
@@ -177,6 +192,7 @@ class _Call:
             Track(id="inbound", role=TrackRole.INBOUND),
             call_id=call_id,
             source=source,
+            peer=_Nobody(),
             settings=Routes(settings).choose(Facts(adapter="bench", listener="bench")),
             zero=zero,
             offset_ms=0,

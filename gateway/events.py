@@ -110,6 +110,15 @@ class DigitEvent(OnTrack, frozen=True, kw_only=True):
     at_ms: int
 
 
+class CallMessage(Event, frozen=True, kw_only=True):
+    """The peer sent text in mid-call; `source` tells by which stream."""
+
+    type: ClassVar[str] = "call.message"
+
+    text: str
+    at_ms: int
+
+
 class OfUtterance(OnTrack, frozen=True, kw_only=True):
     """What stands on every event of one utterance; the span is speech on the call's clock."""
 
@@ -225,6 +234,11 @@ def encode_interim(event: TranscriptInterim, wall_time: float) -> EncodedInterim
         utterance_id=event.utterance_id,
         body=_encode(event, wall_time),
     )
+
+
+def encode_data(event: Event) -> bytes:
+    """Encode what a socket's peer is sent: the event's `data` alone."""
+    return _encoder.encode(event)
 
 
 def _encode(event: Event, wall_time: float) -> bytes:

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from asr.types import DecodeOptions, Hypothesis
-    from gateway.record import CallRecord, Means
+    from gateway.events import Source
+    from gateway.means import Means
+    from gateway.record import CallRecord
+    from gateway.streams import CallStream
 
 log = structlog.get_logger()
 
@@ -42,6 +45,14 @@ class Digit(msgspec.Struct, frozen=True):
     at_ms: int
 
 
+class Message(msgspec.Struct, frozen=True):
+    """The peer of a stream sent text."""
+
+    source: Source
+    text: str
+    at_ms: int
+
+
 class Paused(msgspec.Struct, frozen=True):
     """Nothing is heard from here on."""
 
@@ -55,12 +66,18 @@ class Resumed(msgspec.Struct, frozen=True):
     at_ms: int
 
 
+class Farewell(msgspec.Struct, frozen=True, eq=False):
+    """The peer of a stream that has ended is closed once it has been told what was said until here."""
+
+    stream: CallStream
+
+
 class Over(msgspec.Struct, frozen=True):
     """Nothing more will be found."""
 
 
-Found = Spoken | Glimpse | Digit | CallTrack | Paused | Resumed | Over
-_Decoding = tuple[Spoken, "asyncio.Future[Hypothesis]"]
+Found = Spoken | Glimpse | Digit | Message | CallTrack | Paused | Resumed | Farewell | Over
+_Decoding = tuple[Spoken, "asyncio.Future[Hypothesis]"] | Farewell
 
 
 class Publisher:
@@ -100,7 +117,7 @@ class Publisher:
             return True
         if isinstance(found, Spoken):
             self._unpublished[found.utterance_id] = found
-        if self._found.qsize() < FOUND_LIMIT or not isinstance(found, Digit):
+        if self._found.qsize() < FOUND_LIMIT or not isinstance(found, Digit | Message):
             self._found.put_nowait(found)
         return self._found.qsize() < FOUND_LIMIT
 
@@ -134,8 +151,12 @@ class Publisher:
                     await self._decode(spoken)
                 case Digit() as pressed:
                     await self._record.digit(pressed.track, pressed.digit, pressed.at_ms)
+                case Message(source, text, at_ms):
+                    await self._record.message(source, text, at_ms)
                 case CallTrack() as track:
                     await self._record.track_started(track)
+                case Farewell() as farewell:
+                    await self._decoding.put(farewell)
                 case Paused(reason, at_ms):
                     await self._record.paused(reason, at_ms)
                 case Resumed(at_ms):
@@ -176,6 +197,9 @@ class Publisher:
 
     async def _publish_transcripts(self) -> None:
         while (item := await self._decoding.get()) is not None:
+            if isinstance(item, Farewell):
+                item.stream.close()
+                continue
             spoken, future = item
             await asyncio.wait({future})
             await self._publish_transcript(spoken, future)

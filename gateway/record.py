@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from adapters.stream import Hearing, Transcript
 from asr.types import Reason, Suppressed
 from gateway import transcript
 from gateway.events import (
     CallEnded,
+    CallMessage,
     CallPaused,
     CallResumed,
     CallStarted,
@@ -20,6 +22,9 @@ from gateway.events import (
     Event,
     Source,
     TrackStarted,
+    TranscriptFinal,
+    TranscriptInterim,
+    encode_data,
     encode_interim,
     store,
 )
@@ -28,72 +33,17 @@ from gateway.transcript import Clock, Place, Spoken
 from gateway.wording import language_of_text, mask_for, masked
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import structlog
 
-    from adapters.stream import StreamEnd
-    from asr.types import Decoder, Hypothesis, ModelError
-    from config.settings import Settings
-    from gateway.events import EncodedInterim, StoredEvent
-    from gateway.normalizing import Normalizer
+    from adapters.stream import Peer, StreamEnd
+    from asr.types import Hypothesis, ModelError
+    from gateway.means import Means
     from gateway.tracks import CallTrack
 
 REMEMBERED_UTTERANCES = 256
 """A late interim is known by its utterance being published already. It is late by one decode, seconds at most."""
-
-
-class Interims(Protocol):
-    """Shows interims to the endpoints that want them: at once or not at all. No method waits or raises."""
-
-    def wanted(self, endpoints: Sequence[str], /) -> bool:
-        """Tell whether any of these endpoints wants interims."""
-        ...
-
-    def show(self, interim: EncodedInterim, endpoints: Sequence[str], /) -> None:
-        """Show an interim to those of these endpoints that want it."""
-        ...
-
-    def close(self, utterance_id: str, /) -> None:
-        """Send no more of an utterance than what is on its way."""
-        ...
-
-    def end(self, call_id: str, /) -> int:
-        """Send no more of a call; tell how many of its interims did not get where they were wanted."""
-        ...
-
-
-class NoInterims:
-    """Shows none."""
-
-    def wanted(self, _endpoints: Sequence[str], /) -> bool:
-        """Tell that nobody wants them."""
-        return False
-
-    def show(self, interim: EncodedInterim, endpoints: Sequence[str], /) -> None:
-        """Do nothing."""
-
-    def close(self, utterance_id: str, /) -> None:
-        """Do nothing."""
-
-    def end(self, _call_id: str, /) -> int:
-        """Tell that none was shed."""
-        return 0
-
-
-class Means(msgspec.Struct, frozen=True, kw_only=True):
-    """What every call of the gateway shares."""
-
-    settings: Settings
-    decoder: Decoder
-    publish: Callable[[StoredEvent, Sequence[str]], Awaitable[None]]
-    """Store an event for these endpoints; returns once it is committed."""
-    interims: Interims = NoInterims()
-    normalizer: Normalizer | None = None
-    clock: Callable[[], float]
-    wall: Callable[[], float]
-    suppressed: dict[Reason, int] = msgspec.field(default_factory=lambda: dict.fromkeys(Reason, 0))
-    """Utterances without words, by reason, of all calls."""
 
 
 class CallRecord:
@@ -146,6 +96,10 @@ class CallRecord:
             lambda place: DigitEvent(**_fields(place), **_of_track(track), digit=digit, at_ms=at_ms), track.source
         )
 
+    async def message(self, source: Source, text: str, at_ms: int) -> None:
+        """Publish `call.message`."""
+        await self._publish(lambda place: CallMessage(**_fields(place), text=text, at_ms=at_ms), source)
+
     async def paused(self, reason: str | None, at_ms: int) -> None:
         """Publish `call.paused`."""
         await self._publish(lambda place: CallPaused(**_fields(place), reason=reason, at_ms=at_ms))
@@ -162,12 +116,16 @@ class CallRecord:
         return self._means.interims.wanted(self._endpoints)
 
     def interim(self, spoken: Spoken, heard: Hypothesis, *, revision: int, stable_chars: int) -> bool:
-        """Show `transcript.interim`, without waiting, or tell False; nothing is stored, and it may be shed later.
+        """Show `transcript.interim` to whoever wants it, without waiting, or tell False.
 
-        `spoken` holds what was heard so far of an utterance that is still open; `revision` counts its interims
-        from 1. One that comes after its utterance was published, or after the call's end, is left out.
+        Nothing is stored, and it may be shed later. `spoken` holds what was heard so far of an utterance that is still
+        open; `revision` counts its interims from 1. One that comes after its utterance was published, or after the
+        call's end, is left out.
         """
-        if not heard.text or self._ended or spoken.utterance_id in self._published or not self.wants_interims:
+        hears = spoken.peer.hearing is Hearing.INTERIMS
+        if not heard.text or self._ended or spoken.utterance_id in self._published:
+            return False
+        if not (hears or self.wants_interims):
             return False
         if not self._stored:  # nobody has been told of the call yet
             self.interim_shed()
@@ -178,6 +136,8 @@ class CallRecord:
         settled = mask.settled(heard.text, stable_chars) if mask else stable_chars
         worded = masked(heard, spoken.settings)
         event = transcript.interim(spoken, worded, place, now, revision=revision, stable_chars=settled)
+        if hears:
+            self._send_back(event, spoken.peer)
         self._means.interims.show(encode_interim(event, self._means.wall()), self._endpoints)
         self._log.debug("interim", utterance_id=event.utterance_id, revision=revision, latency_ms=event.latency_ms)
         return True
@@ -199,7 +159,9 @@ class CallRecord:
             return False
         worded = await self._worded(spoken, heard)
         now = self._means.clock()
-        await self._publish(lambda place: transcript.final(spoken, worded, place, self._clock, now), spoken.source)
+        await self._publish(
+            lambda place: transcript.final(spoken, worded, place, self._clock, now), spoken.source, spoken.peer
+        )
         latency_ms = transcript.latency_ms(spoken, now)
         self._log.info("final", **self._about(spoken, worded.text), latency_ms=latency_ms)
         return True
@@ -274,16 +236,25 @@ class CallRecord:
         )
         self._log.info("call ended", reason=reason, events=self._sequence, failed=self._failed)
 
-    async def _publish(self, make: Callable[[Place], Event], source: Source | None = None) -> None:
+    async def _publish(
+        self, make: Callable[[Place], Event], source: Source | None = None, peer: Peer | None = None
+    ) -> None:
         async with self._committing:
             self._sequence += 1
             event = make(Place(call_id=self._call_id, source=source or self.source, sequence=self._sequence))
+            if peer is not None and isinstance(event, TranscriptFinal) and peer.hearing is not Hearing.NOTHING:
+                self._send_back(event, peer)  # at once: a socket is no receiver that has to be able to rely on it
             try:
                 await self._means.publish(store(event, self._means.wall()), self._endpoints)
             except Exception:  # not when cancelled: then it may be committed all the same
                 self._sequence -= 1
                 raise
             self._stored = event.sequence
+
+    def _send_back(self, event: TranscriptInterim | TranscriptFinal, peer: Peer) -> None:
+        final = isinstance(event, TranscriptFinal)
+        sent = Transcript(utterance_id=event.utterance_id, final=final, data=encode_data(event))
+        self._interims_shed += peer.send(sent)
 
 
 _fields = msgspec.structs.asdict

@@ -5,22 +5,24 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-import msgspec
 import structlog
 
 from adapters.stream import RefusalReason, StreamEnd
 from gateway.door import Door
+from gateway.finding import find_call
 from gateway.ids import uuid7
+from gateway.joining import announced, facts, join_key
 from gateway.registrations import RegistrationConflictError, Registrations, RegistrationsFullError
-from gateway.routes import Facts
 from gateway.session import CallSession
+from gateway.wishes import read_wishes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from adapters.stream import Peer, StreamOffer
+    from adapters.stream import Listener, Peer, StreamOffer
     from asr.types import Reason
-    from gateway.record import Means
+    from gateway.joining import JoinKey
+    from gateway.means import Means
     from gateway.registrations import Registration
     from gateway.routes import CallSettings, Routes
     from gateway.streams import CallStream
@@ -31,17 +33,6 @@ MOST_TRACKS = 200
 """So many tracks a call may have in its life; streams that end and come again are in trouble, or mean it."""
 
 EXPIRE_SECONDS = 1.0
-
-JoinKey = tuple[str, str]
-"""By what a stream joins a call: the account that vouches for it, and the external call id."""
-
-
-class UnknownCallError(Exception):
-    """No call in progress goes by a name."""
-
-
-class AmbiguousCallError(Exception):
-    """More than one call in progress goes by a name."""
 
 
 class Registry:
@@ -93,18 +84,9 @@ class Registry:
     def find(self, name: str, account: str) -> CallSession:
         """Give the call that goes by a name: its id, or else the peer's name for it or for one of its streams.
 
-        Of several that do, those of the account's own are meant before others, and those that still take streams.
         Raises UnknownCallError and AmbiguousCallError.
         """
-        seen = self.sessions(account)
-        found = [session for session in seen if name == session.call_id or session.goes_by(name)]
-        found = [session for session in found if session.account == account] or found
-        found = [session for session in found if session.open] or found
-        if not found:
-            raise UnknownCallError(name)
-        if len(found) > 1:
-            raise AmbiguousCallError(name)
-        return found[0]
+        return find_call(self.sessions(account), name, account)
 
     # Registrations.
 
@@ -140,6 +122,8 @@ class Registry:
     def _registration(self, offer: StreamOffer, now: float) -> Registration | None:
         """Find what was announced of a stream, also when it breaks off and comes again while its call is open."""
         stream_id = offer.started.stream_id
+        if stream_id is None:
+            return None
         found = self._registrations.find(stream_id, now)
         came = self._came.get(stream_id)
         if found is None and came is not None and came[0].open:
@@ -160,15 +144,32 @@ class Registry:
 
     # Streams.
 
+    def foresee(self, listener: Listener, external_call_id: str | None, now: float) -> None:
+        """Look at a stream of which no more is known. Raises Refusal where it could not be admitted."""
+        full = RefusalReason.FULL if len(self._calls) >= self._limits.max_calls else None
+        reason = self._why_no_more() or full
+        if reason and not self._may_join(listener, external_call_id, now):
+            raise self.door.refusal(reason)
+
+    def _may_join(self, listener: Listener, external_call_id: str | None, now: float) -> bool:
+        """Tell whether a stream may turn out to be of a call in progress."""
+        if external_call_id is None:
+            accounts = {session.account for session in self._calls.values() if session.open}
+            return listener.account is not None and listener.account in accounts
+        registration = self._registrations.find(external_call_id, now)
+        if registration is not None:
+            return self._is_open((registration.account, registration.external_call_id))
+        return listener.account is not None and self._is_open((listener.account, external_call_id))
+
     def admit(self, offer: StreamOffer, peer: Peer, arrived_at: float) -> CallStream:
         """Take a stream into its call, or open one for it. Raises Refusal."""
         registration = self._registration(offer, arrived_at)
         if registration is None and offer.listener.registered_only:
             raise self.door.refusal(RefusalReason.UNREGISTERED)
         if registration is not None:
-            offer = _registered(offer, registration)
+            offer = announced(offer, registration)
         settings = self._settings(offer, registration)
-        key = _join_key(offer)
+        key = join_key(offer)
         session = self._joinable[key] if key and self._is_open(key) else None
         if session is None:
             session = self._begin(offer, settings, key, arrived_at)
@@ -180,13 +181,10 @@ class Registry:
         return session.join(offer, peer, settings, arrived_at)
 
     def _settings(self, offer: StreamOffer, registration: Registration | None) -> CallSettings:
-        facts = Facts(
-            adapter=offer.listener.kind,
-            listener=offer.listener.name,
-            account=offer.listener.account,
-            parameters=offer.started.parameters,
-        )
-        settings = self._routes.choose(facts)
+        """Lay over one another what its route says of a stream, what it asks for, and what was announced of it."""
+        settings = self._routes.choose(facts(offer))
+        if offer.started.wishes:
+            settings = self._wished(settings, offer)
         if registration is None:
             return settings
         return settings.refined(
@@ -195,6 +193,17 @@ class Registry:
             options=registration.options,
             endpoints=registration.endpoints,
             labelled=registration.label is not None,
+        )
+
+    def _wished(self, settings: CallSettings, offer: StreamOffer) -> CallSettings:
+        try:
+            wishes = read_wishes(offer.started.wishes, self._means.settings.models)
+        except ValueError as error:
+            name = offer.listener.name
+            log.warning("what a stream asks for cannot be had, and is left aside", listener=name, error=str(error))
+            return settings
+        return settings.refined(
+            language=wishes.language, languages=wishes.allowed_languages, options=wishes.options, endpoints=None
         )
 
     def _begin(self, offer: StreamOffer, settings: CallSettings, key: JoinKey | None, arrived_at: float) -> CallSession:
@@ -276,22 +285,3 @@ class Registry:
             del self._joinable[key]
         for stream_id in [name for name, (other, _) in self._came.items() if other is session]:
             del self._came[stream_id]
-
-
-def _registered(offer: StreamOffer, registration: Registration) -> StreamOffer:
-    """Tell of a stream what was announced, too."""
-    return msgspec.structs.replace(
-        offer,
-        listener=msgspec.structs.replace(offer.listener, account=registration.account),
-        started=registration.applied(offer.started),
-    )
-
-
-def _join_key(offer: StreamOffer) -> JoinKey | None:
-    """Tell by what a stream joins others. Where nobody vouches for the name of its call, by nothing.
-
-    A UUID alone would not do: in many a dialplan it is written down once, and the same for every caller.
-    """
-    if offer.listener.account is None or offer.started.external_call_id is None:
-        return None
-    return offer.listener.account, offer.started.external_call_id

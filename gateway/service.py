@@ -10,15 +10,19 @@ import os
 import random
 import time
 from contextlib import AsyncExitStack
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 import structlog
 
+from adapters.asterisk import websocket_server as asterisk_websocket
 from adapters.asterisk.server import AudioSocketServer
+from adapters.freeswitch import server as freeswitch
 from adapters.stream import StreamEnd
 from adapters.tls import ServerTls
+from adapters.wire.server import routes as ways_in
 from asr.policy import Limits
 from asr.scheduler import Scheduler
 from asr.spool import Spool
@@ -30,9 +34,10 @@ from gateway.delivery.sender import Sender
 from gateway.http.calls import CallsApi
 from gateway.http.metrics import MetricsPage
 from gateway.http.server import HttpServer
+from gateway.http.streaming import StreamPort
+from gateway.means import Means
 from gateway.metrics import Metrics
 from gateway.normalizing import Normalizer, load_function
-from gateway.record import Means
 from gateway.recovery import end_unfinished_calls
 from gateway.registry import Registry
 from gateway.routes import Routes
@@ -42,6 +47,7 @@ if TYPE_CHECKING:
 
     import aiohttp
 
+    from adapters.wire.server import WebSocketServer
     from asr.types import Engine
     from config.settings import Endpoint, Models, Settings
     from gateway.events import StoredEvent
@@ -123,7 +129,16 @@ class Gateway:
         )
         self._registry = Registry(means, Routes(settings), os.urandom)
         self._tls: ServerTls | None = None
-        self._servers = [AudioSocketServer(each, self._registry, clock) for each in settings.audiosocket]
+        self._audiosockets = [AudioSocketServer(each, self._registry, clock) for each in settings.audiosocket]
+        port = StreamPort()
+        self._websockets = {
+            freeswitch.PATH: freeswitch.servers(settings.freeswitch, self._registry, clock, port),
+            asterisk_websocket.PATH: asterisk_websocket.servers(
+                settings.asterisk_websocket, self._registry, clock, port
+            ),
+        }
+        self._servers: list[AudioSocketServer | WebSocketServer] = [*self._audiosockets]
+        self._servers += chain.from_iterable(self._websockets.values())
         self._senders: list[Sender] = []
         self._drain = asyncio.Event()
         self._hurry = asyncio.Event()
@@ -190,7 +205,7 @@ class Gateway:
         async with AsyncExitStack() as stack:
             http_port = await self._open_http(stack)
             stack.push_async_callback(self._close_servers)
-            ports = {each.settings.name: await each.start() for each in self._servers}
+            ports = {each.settings.name: await each.start() for each in self._audiosockets}
             log.info("ready", ports=ports, http_port=http_port)
             on_ready(Ready(ports=ports, http_port=http_port))
             await self._drain.wait()
@@ -208,8 +223,13 @@ class Gateway:
         self._tls = ServerTls(settings.tls, "http") if settings.tls else None
         calls = CallsApi(self._registry, self._settings, clock=clock, wall=wall)
         page = MetricsPage(Metrics(self._registry, self._registry.door, self._scheduler, clock))
-        routes = [*calls.routes(), *page.routes()]
-        server = HttpServer(settings, routes, tls=self._tls.context if self._tls else None)
+        streams = chain.from_iterable(ways_in(path, servers) for path, servers in self._websockets.items())
+        server = HttpServer(
+            settings,
+            [*calls.routes(), *page.routes(), *streams],
+            discreet=tuple(self._websockets),
+            tls=self._tls.context if self._tls else None,
+        )
         port = await server.start()
         stack.push_async_callback(server.close)
         return port

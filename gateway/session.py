@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import msgspec
 import structlog
 
-from adapters.stream import StreamEnd, StreamEnded, TrackRole
+from adapters.stream import Hearing, StreamEnd, StreamEnded, TrackRole
 from gateway.events import Source
-from gateway.publishing import Digit, Over, Paused, Publisher, Resumed
+from gateway.publishing import Digit, Farewell, Message, Over, Paused, Publisher, Resumed
 from gateway.record import CallRecord
 from gateway.streams import CallStream
 from gateway.tracks import CallTrack
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from adapters.stream import Peer, StreamOffer, Track
+    from gateway.means import Means
     from gateway.publishing import Found
-    from gateway.record import Means
     from gateway.routes import CallSettings
     from gateway.tracks import Glimpse
     from gateway.transcript import Spoken
@@ -52,6 +52,8 @@ class CallSession:
         self.streams: dict[CallStream, None] = {}
         """Those that have not ended, in the order in which they came."""
         self.tracks: dict[str, CallTrack] = {}
+        self._staying: dict[CallStream, None] = {}
+        """Streams that have ended, and whose peers stay to be told what was said."""
         self._means = means
         self._clock = Clock(zero=arrived_at, wall_zero=means.wall())
         self._parameters = self._first_parameters = offer.started.parameters
@@ -97,7 +99,7 @@ class CallSession:
             self._parameters = offer.started.parameters | self._parameters
         tracks = {}
         for track in offer.started.tracks:
-            placed = self._place(track, source, settings, arrived_at)
+            placed = self._place(track, source, peer, settings, arrived_at)
             tracks[track.id] = self.tracks[placed.track.id] = placed
         stream = CallStream(self, source, peer, tracks)
         self.streams[stream] = None
@@ -106,7 +108,7 @@ class CallSession:
         )
         return stream
 
-    def _place(self, track: Track, source: Source, settings: CallSettings, arrived_at: float) -> CallTrack:
+    def _place(self, track: Track, source: Source, peer: Peer, settings: CallSettings, arrived_at: float) -> CallTrack:
         """Give a track its name in the call, and tell whether its speaker is carried already."""
         label = settings.labels.get(track.role, track.label)
         speaker = (track.role, label)
@@ -114,6 +116,7 @@ class CallSession:
         # What the wire calls by a role is called by the role it was announced with.
         name = self._free_name(track.role if track.id in set(TrackRole) else track.id)
         placed = msgspec.structs.replace(track, id=name, label=label)
+        interims = self._record.wants_interims or peer.hearing is Hearing.INTERIMS
         if duplicate:
             self._log.warning(
                 "another stream carries this speaker already: give each a role or a label of its own, and each call"
@@ -125,12 +128,13 @@ class CallSession:
             placed,
             call_id=self.call_id,
             source=source,
+            peer=peer,
             settings=settings,
             zero=arrived_at,
             offset_ms=self._clock.ms(arrived_at),
             duplicate=duplicate,
             decoded=self._means.settings.calls.decode_duplicates or not duplicate,
-            interims=self._means.settings.interims if self._record.wants_interims else None,
+            interims=self._means.settings.interims if interims else None,
             level=lambda: self._means.decoder.level,
         )
 
@@ -155,6 +159,9 @@ class CallSession:
                 self._hear_instead_of(track)
         if not self._closed:
             self._reason, self._error = ended.reason, ended.error
+        if ended.stays:
+            self._staying[stream] = None
+            self._find(Farewell(stream))
 
     # What is told from outside; like all that streams find, it neither waits nor raises.
 
@@ -205,8 +212,10 @@ class CallSession:
             self._end_stream(stream, ended)
 
     def _end_stream(self, stream: CallStream, ended: StreamEnded) -> None:
-        stream.end(ended, self._means.clock())
-        stream.close()
+        stays = stream.peer.hearing is not Hearing.NOTHING
+        stream.end(msgspec.structs.replace(ended, stays=stays), self._means.clock())
+        if not stays:
+            stream.close()
 
     def _answered(self, spoken: Spoken) -> None:
         """End the stream that has brought the answer it was there for, and those that only repeat its speaker.
@@ -241,6 +250,10 @@ class CallSession:
         """Note that a key was pressed."""
         self._find(Digit(track, digit, self._clock.ms(arrived_at)))
 
+    def find_message(self, source: Source, text: str, arrived_at: float) -> None:
+        """Note that the peer of a stream sent text."""
+        self._find(Message(source, text, self._clock.ms(arrived_at)))
+
     def _find(self, found: Found) -> None:
         if not self._publisher.put(found) and not self._closed:
             self._log.error("call found more than can be published; ending it")
@@ -258,6 +271,9 @@ class CallSession:
             self._close(StreamEnded(StreamEnd.ERROR))
             self._reason, self._error = StreamEnd.ERROR, "internal error"
             await self._publisher.fail()
+        finally:
+            for stream in self._staying:
+                stream.close()  # whatever became of the transcripts
         await self._record.ended(
             self._reason, self._error, self._quiet_since, parameters=self._parameters, tracks=self.tracks
         )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
-from adapters.stream import AudioFrame, DigitPressed, Flush, StreamEnd, StreamEnded, StreamStarted
+from adapters.stream import AudioFrame, DigitPressed, Flush, StreamEnd, StreamEnded, StreamMessage, StreamStarted
 from gateway.resuming import Resuming
 
 if TYPE_CHECKING:
@@ -38,6 +38,10 @@ class Call(Protocol):
         """Note that a key was pressed."""
         ...
 
+    def find_message(self, source: Source, text: str, arrived_at: float) -> None:
+        """Note that the peer of a stream sent text."""
+        ...
+
     def stream_ended(self, stream: CallStream, ended: StreamEnded, now: float) -> None:
         """Note that nothing more will come of a stream; told once."""
         ...
@@ -46,7 +50,7 @@ class Call(Protocol):
 class CallStream:
     """One stream of a call. `tracks` holds its tracks by the names that the wire gives them.
 
-    While the call is paused, audio and keys are dropped here, and time passes as silence.
+    While the call is paused, audio, keys and text are dropped here, and time passes as silence.
     """
 
     def __init__(self, call: Call, source: Source, peer: Peer, tracks: Mapping[str, CallTrack]) -> None:
@@ -88,8 +92,9 @@ class CallStream:
                 self.flush()
             case StreamEnded():
                 self.end(event, arrived_at)
-            case _:  # text in mid-call: no wire that is spoken yet carries any
-                self._log.debug("message ignored")
+            case StreamMessage(text):
+                if not self._call.paused:
+                    self._call.find_message(self.source, text, arrived_at)
 
     def tick(self, now: float) -> None:
         """Let time pass: to be called every 100 ms."""

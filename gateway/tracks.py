@@ -18,7 +18,7 @@ from gateway.transcript import SAMPLES_PER_MS, Spoken
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from adapters.stream import AudioFrame, Track
+    from adapters.stream import AudioFrame, Peer, Track
     from asr.speech import Utterance
     from gateway.events import Source
     from gateway.routes import CallSettings
@@ -48,6 +48,7 @@ class CallTrack:
         *,
         call_id: str,
         source: Source,
+        peer: Peer,
         settings: CallSettings,
         zero: float,
         offset_ms: int,
@@ -58,6 +59,7 @@ class CallTrack:
     ) -> None:
         self.track = track
         self.source = source
+        self.peer = peer
         self.settings = settings
         self.duplicate = duplicate
         self.decoded = decoded
@@ -149,6 +151,7 @@ class CallTrack:
             utterance_id=f"{self._call_id}_{self.track.id}_{utterance.number}",
             track=self.track,
             source=self.source,
+            peer=self.peer,
             settings=self.settings,
             utterance=utterance,
             offset_ms=offset_ms,

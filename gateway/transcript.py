@@ -19,7 +19,7 @@ from gateway.events import (
 )
 
 if TYPE_CHECKING:
-    from adapters.stream import Track
+    from adapters.stream import Peer, Track
     from asr.speech import Utterance
     from asr.types import Hypothesis
     from gateway.routes import CallSettings
@@ -50,7 +50,9 @@ class Spoken(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     utterance_id: str
     track: Track
     source: Source
-    """The stream that it came by."""
+    """The stream that it came by, ..."""
+    peer: Peer
+    """... and who is at its other end."""
     settings: CallSettings
     utterance: Utterance
     offset_ms: int

@@ -18,7 +18,10 @@ settings.register_profile("any machine", settings(), deadline=None)
 settings.load_profile("any machine")
 
 
+ON_BOTH = {"test_gateway.py", "test_freeswitch.py", "test_asterisk_websocket.py"}
+
+
 @pytest.hookimpl
 def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
     own: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {"asyncio": asyncio.new_event_loop}
-    return {**own, "uvloop": uvloop.new_event_loop} if item.path.name == "test_gateway.py" else own
+    return {**own, "uvloop": uvloop.new_event_loop} if item.path.name in ON_BOTH else own

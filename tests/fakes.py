@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from adapters.stream import Hearing
 from asr.language import Known, among, likely_ones
 from asr.types import (
     DecodeKind,
@@ -27,6 +28,7 @@ from asr.types import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from adapters.stream import Transcript
     from asr.types import OnAnswer
     from asr.weights import Weights
     from config.settings import Models
@@ -174,6 +176,24 @@ class FakeEngine:
 
 def _describe(request: DecodeRequest) -> str:
     return f"utterance of {request.audio_ms} ms"
+
+
+class Telephone:
+    """A Peer that remembers what it was sent, and whether it was closed."""
+
+    def __init__(self, hearing: Hearing = Hearing.NOTHING) -> None:
+        self.hearing = hearing
+        self.sent: list[Transcript] = []
+        self.closed = False
+        self.sheds = 0
+        """So many interims each transcript pushes out."""
+
+    def send(self, transcript: Transcript) -> int:
+        self.sent.append(transcript)
+        return self.sheds
+
+    def close(self) -> None:
+        self.closed = True
 
 
 STAND_IN = "tests.fakes:StandInModel"

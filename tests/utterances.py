@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from adapters.stream import Track, TrackRole
 from asr.speech import Utterance
 from config.settings import Settings, Transcripts
 from gateway.events import Source
 from gateway.routes import Facts, Routes
 from gateway.transcript import Spoken
+from tests.fakes import Telephone
+
+if TYPE_CHECKING:
+    from adapters.stream import Peer
 
 SOURCE = Source(kind="audiosocket", listener="main")
 
@@ -20,6 +26,7 @@ def spoken(
     offset_ms: int = 0,
     end_of_turn: bool = True,
     wanted: Transcripts | None = None,
+    peer: Peer | None = None,
 ) -> Spoken:
     """Make an utterance of 600 ms, whose last speech arrived at 105 seconds."""
     utterance = Utterance(
@@ -36,6 +43,7 @@ def spoken(
         utterance_id=f"{call_id}_inbound_{number}",
         track=track,
         source=SOURCE,
+        peer=peer or Telephone(),
         settings=Routes(Settings(transcripts=wanted or Transcripts())).choose(Facts(adapter="test", listener="port")),
         utterance=utterance,
         offset_ms=offset_ms,

@@ -12,19 +12,19 @@ import structlog
 from aiohttp import hdrs, web
 
 from adapters.stream import Refusal, RefusalReason, StreamEnd
-from config.checks import check_language, check_languages, check_model_language, distinct, known
+from config.checks import distinct, known
 
 # At run time too: msgspec resolves the annotations below.
 from config.routes import Patterns  # noqa: TC001
-from config.types import Codes, Role  # noqa: TC001
+from config.types import Role  # noqa: TC001
 from gateway.events import rfc3339
+from gateway.finding import AmbiguousCallError, UnknownCallError
 from gateway.http.bodies import read_body
 from gateway.http.errors import ApiError
 from gateway.http.proxies import seen_of
 from gateway.http.tokens import account_of
 from gateway.registrations import Registration, RegistrationConflictError, RegistrationsFullError
-from gateway.registry import AmbiguousCallError, UnknownCallError
-from gateway.routes import CallOptions
+from gateway.wishes import Text, Wishes, check_wishes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,23 +35,18 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-Text = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 Parameter = Annotated[str, msgspec.Meta(max_length=2000)]
 A_DAY = 86_400
 MOST_CHARACTERS = 8_000
 
 
-class NewCall(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class NewCall(Wishes, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The body of POST /v1/calls."""
 
     stream_id: Text
     external_call_id: Text | None = None
     role: Role | None = None
     label: Text | None = None
-    language: Text | None = None
-    languages: Text | Codes | None = None
-    """One, or several."""
-    options: CallOptions = CallOptions()
     webhook: Patterns | None = None
     parameters: Annotated[dict[Text, Parameter], msgspec.Meta(max_length=64)] = msgspec.field(default_factory=dict)
     expires_in_seconds: Annotated[float, msgspec.Meta(ge=1, le=A_DAY)] | None = None
@@ -122,7 +117,7 @@ class CallsApi:
             role=asked.role,
             label=asked.label,
             language=asked.language,
-            languages=_several(asked.languages),
+            languages=asked.allowed_languages,
             options=asked.options,
             endpoints=endpoints,
             parameters=asked.parameters,
@@ -139,14 +134,7 @@ class CallsApi:
     def _check(self, asked: NewCall, endpoints: tuple[str, ...]) -> None:
         if sum(map(len, (*asked.parameters, *asked.parameters.values()))) > MOST_CHARACTERS:
             raise ValueError(f"Expected `parameters` of at most {MOST_CHARACTERS} characters in all")
-        if asked.language is not None:
-            check_language(asked.language)
-        languages = _several(asked.languages)
-        check_languages(languages or ())
-        for model in (self._settings.models.interim, self._settings.models.final):
-            check_model_language(model, asked.language, asked.options.task, languages)
-        if asked.options.profile is not None:
-            known("profile", [asked.options.profile], list(self._settings.models.known_profiles))
+        check_wishes(asked, self._settings.models)
         distinct("names in `webhook`", endpoints)
         known("webhook", endpoints, [endpoint.name for endpoint in self._settings.delivery.endpoints])
 

@@ -1,6 +1,7 @@
 """The connections of the HTTP port: so many and no more, and an end for each.
 
-With TLS a connection is one once its handshake is done; those under way are bounded by the time they have.
+With TLS a connection is one once its handshake is done; those under way are bounded by the time they have. One that has
+become a WebSocket is counted no more: how many there are of those, their own server decides.
 """
 
 from __future__ import annotations
@@ -47,7 +48,10 @@ class Connections:
         self.limits = limits
         self.tls = tls
         self.loop = asyncio.get_running_loop()
-        self._open: dict[asyncio.BaseProtocol, asyncio.Transport] = {}
+        self._open: dict[HttpConnection, asyncio.Transport] = {}
+        """In the order in which they came."""
+        self._settled: dict[HttpConnection, asyncio.Transport] = {}
+        """WebSockets."""
         self._last_gone = asyncio.Event()
         self._closed = False
 
@@ -55,7 +59,7 @@ class Connections:
         """Open the port. Raises OSError."""
         seconds = self.limits.handshake_seconds if self.tls else None
         return await self.loop.create_server(
-            lambda: _Http(self),
+            lambda: HttpConnection(self),
             host,
             port,
             ssl=self.tls,
@@ -63,36 +67,51 @@ class Connections:
             ssl_shutdown_timeout=seconds,
         )
 
-    def admit(self, protocol: asyncio.BaseProtocol, transport: asyncio.Transport) -> bool:
-        """Keep a connection, or drop it when there are too many."""
+    def admit(self, protocol: HttpConnection, transport: asyncio.Transport) -> bool:
+        """Keep a connection, or drop it when there are too many and each of them is asking for something."""
         if self._closed:  # its handshake took longer than the port stayed open
             transport.abort()
             return False
-        if len(self._open) >= self.limits.connections:
+        if len(self._open) >= self.limits.connections and not self._make_room():
             log.debug("too many connections", listener="http", limit=self.limits.connections)
             transport.abort()
             return False
         self._open[protocol] = transport
         return True
 
-    def forget(self, protocol: asyncio.BaseProtocol) -> None:
+    def settle(self, protocol: HttpConnection) -> None:
+        """Count a connection no more."""
+        if (transport := self._open.pop(protocol, None)) is not None:
+            self._settled[protocol] = transport
+
+    def forget(self, protocol: HttpConnection) -> None:
         """Make room again."""
         self._open.pop(protocol, None)
-        if not self._open:
+        self._settled.pop(protocol, None)
+        if not self._open and not self._settled:
             self._last_gone.set()
+
+    def _make_room(self) -> bool:
+        """Drop the oldest connection that asks for nothing: whoever only keeps connections open keeps no call out."""
+        idle = next((each for each in self._open if not each.asking), None)
+        if idle is None:
+            return False
+        log.debug("idle connection dropped for another", listener="http", limit=self.limits.connections)
+        self._open.pop(idle).abort()
+        return True
 
     async def close(self, seconds: float) -> None:
         """Cut off whatever is left, and what is still to come."""
         self._closed = True
-        for transport in tuple(self._open.values()):
+        for transport in (*self._open.values(), *self._settled.values()):
             transport.abort()
-        if self._open:
+        if self._open or self._settled:
             self._last_gone.clear()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._last_gone.wait(), seconds)
 
 
-class _Http(web.RequestHandler):
+class HttpConnection(web.RequestHandler):
     """aiohttp's connection, counted, civil to those who speak no HTTP, and rid of peers that never read."""
 
     def __init__(self, connections: Connections) -> None:
@@ -107,18 +126,26 @@ class _Http(web.RequestHandler):
         )
         self._connections = connections
         self._watch: asyncio.TimerHandle | None = None
+        self.asking = False
+        """Whether a request of it is being done."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin, unless there are too many."""
         own = cast("asyncio.Transport", transport)
         if self._connections.admit(self, own):
             super().connection_made(own)
             self._look(own, was_closing=False)
 
     def connection_lost(self, exc: BaseException | None) -> None:
+        """Make room for another."""
         if self._watch is not None:
             self._watch.cancel()
         self._connections.forget(self)
         super().connection_lost(exc)
+
+    def settle(self) -> None:
+        """Be a WebSocket from here on."""
+        self._connections.settle(self)
 
     def handle_error(
         self,

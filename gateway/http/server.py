@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, cast
 import structlog
 from aiohttp import hdrs, web
 
+from adapters.sockets import networks
 from config.checks import is_loopback
 from gateway.http.connections import Connections, Limits
 from gateway.http.errors import ApiError, dressed, plain_error, printable, refusal, translated
-from gateway.http.proxies import SEEN, networks, seen
+from gateway.http.proxies import SEEN, seen
+from gateway.http.streaming import asking
 from gateway.http.tokens import ACCOUNT, Tokens
 
 if TYPE_CHECKING:
@@ -41,7 +43,8 @@ class HttpServer:
     """Serves `routes` on the port of the settings.
 
     What a handler raises is answered: ApiError as it says, anything else with 500 and a log line. It has the
-    account of a request under /v1/ from `account_of`, and the client from `seen_of`.
+    account of a request under /v1/ from `account_of`, and the client from `seen_of`. What comes in a path after one of
+    the `discreet` ones may be a secret, and is not logged.
     """
 
     def __init__(
@@ -49,12 +52,14 @@ class HttpServer:
         settings: Http,
         routes: Sequence[web.RouteDef],
         *,
+        discreet: Sequence[str] = (),
         tls: ssl.SSLContext | None = None,
         limits: Limits = Limits(),  # noqa: B008  it is frozen
     ) -> None:
         if settings.port is None:
             raise ValueError("Expected http.port: without it there is no HTTP")
         self._settings = settings
+        self._discreet = tuple(f"{path}/" for path in discreet)
         self._port = settings.port
         self._tls = tls
         self._limits = limits
@@ -119,7 +124,7 @@ class HttpServer:
         )
         about = {
             "method": printable(request.method),
-            "path": printable(request.rel_url.raw_path),
+            "path": self._printable_path(request),
             "client": request[SEEN].client,
         }
         structlog.contextvars.bind_contextvars(listener="http", **about)
@@ -131,6 +136,11 @@ class HttpServer:
             note("request", status=response and response.status, account=request.get(ACCOUNT), **about)
         return response
 
+    def _printable_path(self, request: web.Request) -> str:
+        path = request.rel_url.raw_path
+        beginning = next(filter(path.startswith, self._discreet), None)
+        return printable(path) if beginning is None else f"{beginning}..."
+
     def _own(self) -> None:
         """Wait for the task of this request when the port is closed; aiohttp has made it, and does not."""
         task = cast("asyncio.Task[object]", asyncio.current_task())
@@ -139,8 +149,9 @@ class HttpServer:
 
     async def _in_time(self, request: web.Request) -> web.StreamResponse:
         try:
-            async with asyncio.timeout(self._limits.request_seconds):
-                return await self._answered(request)
+            async with asyncio.timeout(self._limits.request_seconds) as limit:
+                with asking(request, limit):
+                    return await self._answered(request)
         except TimeoutError:
             return self._too_late(request, refusal(plain_error(408)))
 

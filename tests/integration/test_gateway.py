@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from adapters.asterisk import server
+from adapters import connections
 from adapters.asterisk.audiosocket import Kind, encode
 from asr.types import DecodeRequest, ModelErrorCode
 from gateway.service import Gateway
@@ -385,7 +385,7 @@ async def test_a_flood_of_nothing_is_broken_off(home: House, frame: bytes) -> No
 async def test_connections_that_say_nothing_make_room_for_those_that_do(
     home: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server, "MOST_WAITING", 3)
+    monkeypatch.setattr(connections, "MOST_WAITING", 3)
     silent = [await home.connect() for _ in range(3)]
     line = await home.call(SPEECH)
     assert await silent[0].rest() == b"\x00\x00\x00"

@@ -746,15 +746,32 @@ async def test_a_huge_answer_reaches_one_who_reads() -> None:
         assert len((await port.ask("GET", "/v1/hoard")).body) == HUGE_BYTES
 
 
-async def test_so_many_connections_and_no_more() -> None:
+async def test_so_many_connections_that_ask_for_something_and_no_more() -> None:
     with capture_logs() as logs:
-        async with serving(Limits(connections=3)) as port, contextlib.AsyncExitStack() as stack:
-            for _ in range(3):
+        async with serving(Limits(connections=2)) as port, contextlib.AsyncExitStack() as stack:
+            for _ in range(2):
                 _, writer = await stack.enter_async_context(port.raw())
-                writer.write(b"G")
+                writer.write(post("/v1/stuck"))
+                await port.handlers.entered.wait()
+                port.handlers.entered.clear()
             for _ in range(5):
                 assert await port.say() == b""
+            port.handlers.released.set()
     assert [each["event"] for each in logs].count("too many connections") == 5
+
+
+async def test_of_those_that_ask_for_nothing_the_oldest_makes_room() -> None:
+    async with serving(Limits(connections=3)) as port, contextlib.AsyncExitStack() as stack:
+        first, busy, last = [await stack.enter_async_context(port.raw()) for _ in range(3)]
+        first[1].write(b"G")
+        busy[1].write(post("/v1/stuck", "Connection: close"))
+        await port.handlers.entered.wait()
+        await port.works()
+        assert await hung_up(first[0]) == b""
+        last[1].write(get("/health", "Connection: close"))
+        assert (await hung_up(last[0])).endswith(b"well\n")
+        port.handlers.released.set()
+        assert (await hung_up(busy[0])).endswith(b"released\n")
 
 
 async def test_one_that_goes_makes_room() -> None:
@@ -762,9 +779,11 @@ async def test_one_that_goes_makes_room() -> None:
         for _ in range(3):
             assert (await port.say(get("/health", "Connection: close"))).endswith(b"well\n")
         async with port.raw() as (reader, writer):
-            writer.write(get("/health", "Connection: close"))
+            writer.write(post("/v1/stuck", "Connection: close"))
+            await port.handlers.entered.wait()
             assert await port.say() == b""
-            assert (await hung_up(reader)).endswith(b"well\n")
+            port.handlers.released.set()
+            assert (await hung_up(reader)).endswith(b"released\n")
         await port.works()
 
 

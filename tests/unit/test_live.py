@@ -12,7 +12,7 @@ from adapters.stream import StreamEnd, StreamEnded
 from asr.pacing import NEAR_MS
 from asr.types import DecodeKind, ModelErrorCode, Word
 from config.settings import Interims, Models, Transcripts
-from gateway.record import NoInterims
+from gateway.means import NoInterims
 from tests.fakes import FakeEngine
 from tests.sound import prompt
 from tests.unit.test_session import World, of

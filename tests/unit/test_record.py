@@ -11,8 +11,9 @@ from adapters.stream import StreamEnd
 from asr.scheduler import Scheduler
 from asr.types import Hypothesis, ModelError, ModelErrorCode, Reason, Segment, Suppressed, Word
 from config.settings import Log, Settings, Transcripts
+from gateway.means import Means, NoInterims
 from gateway.normalizing import Normalizer
-from gateway.record import REMEMBERED_UTTERANCES, CallRecord, Means, NoInterims
+from gateway.record import REMEMBERED_UTTERANCES, CallRecord
 from gateway.transcript import Clock
 from tests.fakes import FakeEngine
 from tests.utterances import SOURCE, spoken
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gateway.events import EncodedInterim, StoredEvent
-    from gateway.record import Interims
+    from gateway.means import Interims
 
 HEARD = Hypothesis(text="Yes, please.", model="base int8")
 SILENCE = Hypothesis(text="", model="base int8")

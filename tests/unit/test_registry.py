@@ -25,12 +25,14 @@ from adapters.stream import (
 from config.routes import Match, Route
 from config.secret import Secret
 from config.settings import Calls, Delivery, Endpoint, Settings
-from gateway.record import Means
+from gateway.finding import AmbiguousCallError, UnknownCallError
+from gateway.means import Means
 from gateway.registrations import Registration, RegistrationConflictError, RegistrationsFullError
-from gateway.registry import MOST_TRACKS, AmbiguousCallError, Registry, UnknownCallError
+from gateway.registry import MOST_TRACKS, Registry
 from gateway.routes import Routes
 from gateway.session import CallSession
 from tests.backlog import Desk
+from tests.fakes import Telephone
 from tests.gateway_under_test import WHSEC
 
 if TYPE_CHECKING:
@@ -39,21 +41,18 @@ if TYPE_CHECKING:
     from gateway.events import StoredEvent
 
 
-class Line:
+class Line(Telephone):
     """One stream that was admitted."""
 
     def __init__(self, world: World, offer: StreamOffer) -> None:
+        super().__init__()
         self.world = world
-        self.closed = False
         self.sink = world.registry.admit(offer, self, world.now)
         self.sink.handle(offer.started, world.now)
 
     @property
     def call_id(self) -> str:
         return self.sink.log_context["call_id"]
-
-    def close(self) -> None:
-        self.closed = True
 
     def hang_up(self) -> None:
         self.sink.handle(StreamEnded(StreamEnd.HANGUP), self.world.now)
@@ -540,3 +539,79 @@ async def test_whatever_comes_and_goes_every_call_is_whole(happenings: list[tupl
         assert msgspec.json.decode(events[-1].body)["data"]["audio_ms"].keys() == {track["track"] for track in tracks}
         marks = [event.type for event in events if event.type in {"call.paused", "call.resumed"}]
         assert marks == ["call.paused", "call.resumed"] * (len(marks) // 2) + ["call.paused"] * (len(marks) % 2)
+
+
+# What is told before a stream is there.
+
+
+def foreseen(world: World, call: str | None = None, account: str | None = None) -> RefusalReason | None:
+    try:
+        world.registry.foresee(Listener(kind="test", name="port", account=account), call, world.now)
+    except Refusal as refusal:
+        return refusal.reason
+    return None
+
+
+async def test_it_is_foreseen_that_there_is_no_room() -> None:
+    async with running() as world:
+        assert foreseen(world) is None
+        for _ in range(3):
+            world.admit()
+        assert foreseen(world) is RefusalReason.FULL
+        assert foreseen(world, "c") is RefusalReason.FULL
+        assert world.counts() == {RefusalReason.FULL: 2}
+
+
+async def test_it_is_foreseen_that_no_more_calls_are_taken() -> None:
+    async with running() as world:
+        line = world.admit()
+        world.registry.drain()
+        assert foreseen(world) is RefusalReason.DRAINING
+        line.hang_up()
+
+
+async def test_a_stream_that_may_be_of_a_call_in_progress_is_given_the_chance() -> None:
+    async with running() as world:
+        for number in range(3):
+            world.admit(f"call-{number}", account="pbx")
+        assert foreseen(world, "call-1", "pbx") is None
+        assert foreseen(world, None, "pbx") is None, "its metadata may name one"
+        assert foreseen(world, "call-7", "pbx") is RefusalReason.FULL
+        assert foreseen(world, "call-1", "other") is RefusalReason.FULL
+        assert foreseen(world, None, "other") is RefusalReason.FULL
+        assert foreseen(world, "call-1") is RefusalReason.FULL
+        assert foreseen(world) is RefusalReason.FULL
+
+
+async def test_so_is_one_that_was_announced_for_one() -> None:
+    async with running() as world:
+        for number in range(3):
+            world.admit(f"call-{number}", account="pbx")
+        world.registry.register(announced("u-1", call="call-1"), 10)
+        assert foreseen(world, "u-1") is None
+        assert foreseen(world, "u-2") is RefusalReason.FULL
+
+
+# What a stream asks for itself.
+
+
+def wishing(world: World, **wishes: Any) -> CallSession:
+    offer = world.offer(None)
+    line = Line(world, msgspec.structs.replace(offer, started=msgspec.structs.replace(offer.started, wishes=wishes)))
+    return next(session for session in world.registry.sessions("") if session.call_id == line.call_id)
+
+
+async def test_what_a_stream_asks_for_goes_before_its_route() -> None:
+    async with running((Route(name="all", language="fr", words=False),)) as world:
+        settings = wishing(world, language="de", options={"words": True}).settings
+        assert (settings.route, settings.language, settings.transcripts.words) == ("all", "de", True)
+
+
+async def test_what_cannot_be_had_is_left_aside_and_told() -> None:
+    async with running((Route(name="all", language="fr"),)) as world:
+        with capture_logs() as logs:
+            settings = wishing(world, language="de-DE", options={"words": True}).settings
+        assert (settings.language, settings.transcripts.words) == ("fr", False)
+    (warning,) = [line for line in logs if line["log_level"] == "warning"]
+    assert "left aside" in warning["event"]
+    assert "language code" in warning["error"]

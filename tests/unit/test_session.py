@@ -16,6 +16,7 @@ from adapters.stream import (
     DigitPressed,
     Encoding,
     Flush,
+    Hearing,
     Listener,
     StreamEnd,
     StreamEnded,
@@ -32,12 +33,12 @@ from asr.scheduler import Scheduler
 from asr.spool import CHUNK_BYTES, Slip, Spool
 from asr.types import ModelErrorCode
 from config.settings import Calls, Models, Settings, Speech, Transcripts
+from gateway.means import Means, NoInterims
 from gateway.publishing import FOUND_LIMIT
-from gateway.record import Means, NoInterims
 from gateway.routes import Facts, Routes
 from gateway.session import CallSession
 from gateway.tracks import CallTrack
-from tests.fakes import FakeEngine
+from tests.fakes import FakeEngine, Telephone
 from tests.sound import prompt
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gateway.events import StoredEvent
-    from gateway.record import Interims
+    from gateway.means import Interims
     from gateway.streams import CallStream
 
 SPEECH = prompt("conf-onlyperson")
@@ -54,18 +55,15 @@ INBOUND = Track(id="inbound", role=TrackRole.INBOUND, label="customer")
 OUTBOUND = Track(id="outbound", role=TrackRole.OUTBOUND)
 
 
-class Stream:
+class Stream(Telephone):
     """Another stream of the same call."""
 
     sink: CallStream
 
     def __init__(self, world: World, track: str) -> None:
+        super().__init__()
         self.world = world
         self.track = track
-        self.closed = False
-
-    def close(self) -> None:
-        self.closed = True
 
     def say(self, pcm: bytes) -> None:
         self.world.say(pcm, self.track, self.sink)
@@ -89,13 +87,14 @@ class World:
         spool: Spool | None = None,
         speech: Speech = Speech(),  # noqa: B008  frozen
         transcripts: Transcripts = Transcripts(),  # noqa: B008  frozen
+        hearing: Hearing = Hearing.NOTHING,
     ) -> None:
         self.now = 50.0
         self.engine = engine or FakeEngine()
         self.stored: list[StoredEvent] = []
         self.store_open = asyncio.Event()
         self.store_open.set()
-        self.closed = False
+        self.phone = Telephone(hearing)
         self.broken = False
         self.scheduler = Scheduler(self.engine, clock=lambda: self.now, limits=limits, spool=spool)
         settings = Settings(calls=calls, models=models, speech=speech, transcripts=transcripts)
@@ -113,7 +112,7 @@ class World:
         self.settings = Routes(settings).choose(Facts(adapter="test", listener="port"))
         offer = self.offer(self.started)
         self.session = CallSession("call", offer, self.settings, means, self.now)
-        self.stream = self.session.join(offer, self, self.settings, self.now)
+        self.stream = self.session.join(offer, self.phone, self.settings, self.now)
 
     def offer(self, started: StreamStarted) -> StreamOffer:
         return StreamOffer(listener=Listener(kind="test", name="port"), address="192.0.2.1:5", started=started)
@@ -132,8 +131,9 @@ class World:
             raise RuntimeError("the store is broken")
         self.stored.append(event)
 
-    def close(self) -> None:
-        self.closed = True
+    @property
+    def closed(self) -> bool:
+        return self.phone.closed
 
     def say(self, pcm: bytes, track: str = "inbound", stream: CallStream | None = None) -> None:
         for start in range(0, len(pcm), 320):
@@ -312,12 +312,22 @@ async def test_two_tracks_each_have_their_words() -> None:
     assert events[-1]["audio_ms"].keys() == events[-1]["gap_ms"].keys() == {"inbound", "outbound"}
 
 
-async def test_text_from_the_peer_harms_nobody() -> None:
+async def test_text_from_the_peer_is_an_event_but_not_while_the_call_is_paused() -> None:
     world = World()
     world.stream.handle(world.started, world.now)
-    world.stream.handle(StreamMessage("hello"), world.now)
+    other = world.join()
+    world.now += 1.5
+    other.sink.handle(StreamMessage('{"step":1}'), world.now)
+    world.session.pause("card entry", world.now)
+    world.stream.handle(StreamMessage("4111 1111"), world.now)
+    world.session.resume(world.now)
+    world.stream.handle(StreamMessage("done"), world.now)
     world.session.end(StreamEnd.ADMIN)
-    assert [event["type"] for event in await world.run()] == ["call.started", "track.started", "call.ended"]
+    messages = of(await world.run(), "call.message")
+    assert [(each["text"], each["at_ms"], each["source"]["stream_id"]) for each in messages] == [
+        ('{"step":1}', 1_500, "t"),
+        ("done", 1_500, "s"),
+    ]
 
 
 async def test_a_second_stream_is_heard_on_the_calls_clock() -> None:

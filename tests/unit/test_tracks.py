@@ -14,6 +14,7 @@ from gateway.events import Source
 from gateway.routes import Facts, Routes
 from gateway.tracks import CallTrack, Glimpse
 from gateway.transcript import Spoken
+from tests.fakes import Telephone
 from tests.sound import prompt
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class Caller:
             zero=self.now,
             offset_ms=offset_ms,
             source=Source(kind="test", listener="port"),
+            peer=Telephone(),
             settings=Routes(Settings()).choose(Facts(adapter="test", listener="port")),
             interims=interims,
             level=lambda: level,

@@ -1,0 +1,70 @@
+"""What every call of the gateway shares, and what it needs of whoever shows interims."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+
+from asr.types import Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from asr.types import Decoder
+    from config.settings import Settings
+    from gateway.events import EncodedInterim, StoredEvent
+    from gateway.normalizing import Normalizer
+
+
+class Interims(Protocol):
+    """Shows interims to the endpoints that want them: at once or not at all. No method waits or raises."""
+
+    def wanted(self, endpoints: Sequence[str], /) -> bool:
+        """Tell whether any of these endpoints wants interims."""
+        ...
+
+    def show(self, interim: EncodedInterim, endpoints: Sequence[str], /) -> None:
+        """Show an interim to those of these endpoints that want it."""
+        ...
+
+    def close(self, utterance_id: str, /) -> None:
+        """Send no more of an utterance than what is on its way."""
+        ...
+
+    def end(self, call_id: str, /) -> int:
+        """Send no more of a call; tell how many of its interims did not get where they were wanted."""
+        ...
+
+
+class NoInterims:
+    """Shows none."""
+
+    def wanted(self, _endpoints: Sequence[str], /) -> bool:
+        """Tell that nobody wants them."""
+        return False
+
+    def show(self, interim: EncodedInterim, endpoints: Sequence[str], /) -> None:
+        """Do nothing."""
+
+    def close(self, utterance_id: str, /) -> None:
+        """Do nothing."""
+
+    def end(self, _call_id: str, /) -> int:
+        """Tell that none was shed."""
+        return 0
+
+
+class Means(msgspec.Struct, frozen=True, kw_only=True):
+    """What every call of the gateway shares."""
+
+    settings: Settings
+    decoder: Decoder
+    publish: Callable[[StoredEvent, Sequence[str]], Awaitable[None]]
+    """Store an event for these endpoints; returns once it is committed."""
+    interims: Interims = NoInterims()
+    normalizer: Normalizer | None = None
+    clock: Callable[[], float]
+    wall: Callable[[], float]
+    suppressed: dict[Reason, int] = msgspec.field(default_factory=lambda: dict.fromkeys(Reason, 0))
+    """Utterances without words, by reason, of all calls."""
