@@ -64,6 +64,8 @@ def _happening(kind: str, data: dict[str, Any]) -> Text:
             return Text(f"no text: {_field(data, 'reason')}", "red")
         case "call.digit":
             return Text(f"pressed {_field(data, 'digit')}", "magenta")
+        case "call.message":
+            return Text(f"message: {_field(data, 'text')}", "magenta")
         case "call.ended":
             return Text(f"call ended: {_field(data, 'reason')}; {_counts(data)}", "green")
         case _:

@@ -12,7 +12,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from adapters.asterisk.audiosocket import KIND
+from adapters.asterisk.audiosocket import KIND as AUDIOSOCKET
+from adapters.asterisk.websocket import KIND as ASTERISK_WEBSOCKET
+from adapters.freeswitch.protocol import KIND as FREESWITCH
 from gateway.cli.check_config import settings_or_exit
 from gateway.routes import CALLED, CALLING, Facts, Routes
 
@@ -24,13 +26,18 @@ if TYPE_CHECKING:
 
 WIDEST = 110
 
+ADAPTERS = (AUDIOSOCKET, FREESWITCH, ASTERISK_WEBSOCKET)
+"""Each is called by the name of its section of the settings."""
+
 
 @click.command()
 @click.option(
     "--config", "-c", "file", type=click.Path(path_type=Path), envvar="LINESCRIBE_CONFIG", help="Settings file (YAML)."
 )
-@click.option("--adapter", default=KIND, show_default=True, help="What the stream comes in by.")
-@click.option("--listener", help="The listener's name; the first one's, if it is left out.")
+@click.option(
+    "--adapter", type=click.Choice(ADAPTERS), default=AUDIOSOCKET, show_default=True, help="What it comes in by."
+)
+@click.option("--listener", help="The listener's name; that adapter's first one, if it is left out.")
 @click.option("--account", help="The account; the listener's, if it is left out.")
 @click.option("--called", help="The number that was called (parameter called).")
 @click.option("--calling", help="The number of the caller (parameter calling).")
@@ -45,7 +52,7 @@ def route(file: Path | None, *, explain: bool, parameters: tuple[str, ...], **gi
     \b
     Examples:
       linescribe route --config my.yaml --listener customers
-      linescribe route --explain --called +18005551212 --parameter queue=support
+      linescribe route --adapter freeswitch --explain --called +18005551212 --parameter queue=support
     """
     settings = settings_or_exit(file)
     facts = _facts(settings, parameters, **given)
@@ -68,11 +75,11 @@ def _facts(
     calling: str | None,
 ) -> Facts:
     numbers = {name: value for name, value in ((CALLED, called), (CALLING, calling)) if value is not None}
-    accounts = {each.name: each.account for each in settings.audiosocket}
+    accounts = {each.name: each.account for each in getattr(settings, adapter)}
     listener = listener or next(iter(accounts), "")
     if listener not in accounts:
         there = ", ".join(accounts) or "none"
-        click.echo(f"linescribe: the settings have no listener {listener!r} (there are: {there})", err=True)
+        click.echo(f"linescribe: there is no listener {listener!r} under {adapter} (there are: {there})", err=True)
     return Facts(
         adapter=adapter,
         listener=listener,

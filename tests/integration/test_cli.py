@@ -293,6 +293,19 @@ def test_the_route_of_a_stream_is_told_and_explained(tmp_path: Path) -> None:
     assert explained.endswith(result.stdout)
 
 
+def test_the_route_of_every_kind_of_stream_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "my.yaml"
+    file.write_text(
+        "freeswitch: [{name: fs1, account: office}]\n"
+        "routes:\n"
+        "  - {name: forks, match: {adapter: freeswitch, listener: fs1, account: office}}\n"
+        "  - {name: channels, match: {adapter: asterisk_websocket, listener: asterisk}}\n"
+    )
+    for adapter, route in (("freeswitch", "forks"), ("asterisk_websocket", "channels"), ("audiosocket", "default")):
+        result = linescribe("route", "--config", str(file), "--adapter", adapter)
+        assert (msgspec.yaml.decode(result.stdout)["route"], result.stderr) == (route, "")
+
+
 def test_a_stream_that_cannot_come_is_told() -> None:
     result = linescribe("route", "--listener", "agents")
     assert (result.returncode, "there are: audiosocket" in result.stderr) == (0, True)
