@@ -24,7 +24,7 @@ from adapters.stream import (
 )
 
 CAPTURES = Path(__file__).parent.parent / "captures"
-NAMES = sorted(path.name.removesuffix(".json") for path in CAPTURES.glob("asterisk-*.json"))
+NAMES = sorted(path.name.removesuffix(".json") for path in CAPTURES.glob("asterisk-[!w]*.json"))
 TRACK = Track(id="inbound", role=TrackRole.INBOUND)
 CALL = uuid.UUID("7b3a4603-5d43-46db-b93b-d2980fa14c68")
 HELLO = encode(Kind.UUID, CALL.bytes)
