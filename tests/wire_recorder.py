@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import contextlib
 import hashlib
 import re
 from contextlib import asynccontextmanager
@@ -32,6 +31,51 @@ class WireFrame(msgspec.Struct, frozen=True, kw_only=True):
     payload: bytes
 
 
+def normal(request: bytes) -> str:
+    """Leave out of a request what is chance: its key, and the port."""
+    return re.sub(r"(127\.0\.0\.1):\d+", r"\1:PORT", re.sub(r"(Sec-WebSocket-Key: ?)\S+", r"\1KEY", request.decode()))
+
+
+def server_frame(opcode: int, payload: bytes, *, fin: bool = True) -> bytes:
+    """Make a frame as a server does, unmasked."""
+    length = len(payload)
+    head = bytes([fin << 7 | opcode, length if length < 126 else 126 if length < 1 << 16 else 127])
+    if length >= 126:
+        head += length.to_bytes(2 if length < 1 << 16 else 8, "big")
+    return head + payload
+
+
+def read_frame(data: bytes) -> tuple[WireFrame, bytes, int] | None:
+    """Read the frame that data begins with: it, its mask key, and how long it is; None for less than a frame."""
+    if len(data) < 2:
+        return None
+    length, at = data[1] & 0x7F, 2
+    if length >= 126:
+        at += 2 if length == 126 else 8
+        length = int.from_bytes(data[2:at], "big")
+    masked = bool(data[1] & 0x80)
+    key = data[at : at + 4] if masked else bytes(4)
+    at += 4 * masked
+    if len(data) < at + length:
+        return None
+    payload = bytes(byte ^ key[index % 4] for index, byte in enumerate(data[at : at + length]))
+    frame = WireFrame(
+        opcode=data[0] & 0x0F, fin=bool(data[0] & 0x80), reserved=data[0] & 0x70, masked=masked, payload=payload
+    )
+    return frame, key, at + length
+
+
+def read_frames(data: bytes) -> list[tuple[WireFrame, bytes]]:
+    """Read whole frames, each with its mask key."""
+    frames = []
+    while data:
+        found = read_frame(data)
+        assert found is not None, "cut in a frame"
+        frames.append(found[:2])
+        data = data[found[2] :]
+    return frames
+
+
 class Wire:
     """One connection: what came on it, and what is said on it."""
 
@@ -40,6 +84,9 @@ class Wire:
         self._writer = writer
         self._begin = self._time()
         self._changed = asyncio.Event()
+        self._reads = asyncio.Event()
+        self._reads.set()
+        self._has_stalled = False
         self.request = b""
         self.frames: list[WireFrame] = []
         self.times: list[float] = []
@@ -72,11 +119,7 @@ class Wire:
         self._writer.write(data)
 
     def say(self, opcode: int, payload: bytes, *, fin: bool = True) -> None:
-        length = len(payload)
-        head = bytes([fin << 7 | opcode, length if length < 126 else 126 if length < 1 << 16 else 127])
-        if length >= 126:
-            head += length.to_bytes(2 if length < 1 << 16 else 8, "big")
-        self.write(head + payload)
+        self.write(server_frame(opcode, payload, fin=fin))
 
     def say_text(self, text: str) -> None:
         self.say(TEXT, text.encode())
@@ -87,6 +130,14 @@ class Wire:
 
     def cut(self) -> None:
         self._writer.close()
+
+    def stall(self) -> None:
+        """Read nothing more until `go_on`; the client may lose its patience in the middle of a frame."""
+        self._has_stalled = True
+        self._reads.clear()
+
+    def go_on(self) -> None:
+        self._reads.set()
 
     async def until(self, seconds: float) -> None:
         """Wait for a time, from the connection's beginning."""
@@ -108,40 +159,33 @@ class Wire:
 
     async def record(self) -> None:
         """Write down what comes until the connection ends, and answer the Close."""
+        pending = b""
         try:
-            while True:
-                await self._frame()
-                self._changed.set()
-        except asyncio.IncompleteReadError as error:
-            assert not error.partial, "the client cut a frame"
+            while data := await self._read():
+                pending += data
+                while (found := read_frame(pending)) is not None:
+                    frame, key, size = found
+                    pending = pending[size:]
+                    self._note(frame, key)
+            assert not pending or self._has_stalled, "the client cut a frame"
         except ConnectionResetError:
             self.was_reset = True
         self.cut_at = None if self._writer.is_closing() else self._time() - self._begin
         self._changed.set()
         self._writer.close()
 
-    async def _frame(self) -> None:
-        first, second = await self._reader.readexactly(2)
-        length = second & 0x7F
-        if length >= 126:
-            length = int.from_bytes(await self._reader.readexactly(2 if length == 126 else 8), "big")
-        key = await self._reader.readexactly(4) if second & 0x80 else bytes(4)
-        payload = await self._reader.readexactly(length)
-        plain = bytes(byte ^ key[index % 4] for index, byte in enumerate(payload))
+    async def _read(self) -> bytes:
+        await self._reads.wait()
+        return await self._reader.read(1 << 16)
+
+    def _note(self, frame: WireFrame, key: bytes) -> None:
         self.times.append(self._time() - self._begin)
+        self.frames.append(frame)
         self.mask_keys.append(key)
-        self.frames.append(
-            WireFrame(
-                opcode=first & 0x0F,
-                fin=bool(first & 0x80),
-                reserved=first & 0x70,
-                masked=bool(second & 0x80),
-                payload=plain,
-            )
-        )
-        if first & 0x0F == CLOSE and self.replies_to_close:
-            self.close(int.from_bytes(plain[:2], "big"))
-        if first & 0x0F == CLOSE and self.cuts_after_close:
+        self._changed.set()
+        if frame.opcode == CLOSE and self.replies_to_close:
+            self.say(CLOSE, frame.payload[:2])
+        if frame.opcode == CLOSE and self.cuts_after_close:
             self.cut()
 
 
@@ -157,25 +201,28 @@ class Recorder:
 async def recording(
     serve: Callable[[Wire], Awaitable[None]], *, tls: SSLContext | None = None
 ) -> AsyncIterator[Recorder]:
-    """Serve each connection once its request is there, until every one has ended.
-
-    A connection that `serve` leaves without an answer is cut.
-    """
+    """Serve each connection once its request is there, until every one has ended."""
     recorder = Recorder()
+    failure: Exception | None = None
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         wire = Wire(reader, writer)
         recorder.wires.append(wire)
-        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionResetError):
+        try:
             wire.request = await reader.readuntil(b"\r\n\r\n")
             async with asyncio.TaskGroup() as both:
                 both.create_task(wire.record())
                 await serve(wire)
+        finally:
+            writer.close()
 
     async with asyncio.TaskGroup() as group:
         server = await asyncio.start_server(lambda *both: group.create_task(handle(*both)), "127.0.0.1", 0, ssl=tls)
         recorder.port = server.sockets[0].getsockname()[1]
         try:
             yield recorder
-        finally:
-            server.close()
+        except Exception as error:  # noqa: BLE001  raised again when every connection has ended
+            failure = error
+        server.close()
+    if failure is not None:
+        raise failure

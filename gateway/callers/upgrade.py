@@ -66,14 +66,19 @@ class Upgrade(msgspec.Struct, frozen=True, kw_only=True):
 
 def parse_url(url: str) -> Target:
     """Read where a URL leads. Raises ValueError with a text that says what is wrong."""
-    parts = urlsplit(url)
+    wrong = f"{url} is no URL such as ws://127.0.0.1:8080/calls or wss://gateway.example/calls"
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise ValueError(f"{wrong}: {error}") from error
     if parts.scheme not in _PORTS or not parts.hostname or parts.fragment or "@" in parts.netloc:
-        raise ValueError(f"{url} is no URL such as ws://127.0.0.1:8080/calls or wss://gateway.example/calls")
+        raise ValueError(wrong)
     if not url.isascii() or not url.isprintable() or " " in url:
         raise ValueError(f"{url} has characters that a request cannot carry; write them as %20 and the like")
     return Target(
         host=parts.hostname,
-        port=parts.port or _PORTS[parts.scheme],
+        port=port or _PORTS[parts.scheme],
         authority=parts.netloc,
         path=(parts.path or "/") + (f"?{parts.query}" if parts.query else ""),
         tls=parts.scheme == "wss",

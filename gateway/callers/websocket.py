@@ -70,7 +70,7 @@ class WebSocket:
         self._messages = MessageReader()
         self.messages = self.audio_bytes = 0
         self.texts = self.late_texts = self.binaries = 0
-        self.said_close = False
+        self.said_close = self._left = False
         self.heard_close: Close | None = None
         self.broken: str | None = None
 
@@ -110,9 +110,9 @@ class WebSocket:
             self._note_cut(f"the connection broke: {error}")
 
     def _note_cut(self, how: str) -> None:
-        """Note that the connection is gone; after our Close it may."""
-        if not self.said_close:
-            self.broken = self.broken or how
+        """Note that the connection is gone, where nobody had said so before."""
+        if not self.said_close and not self._left:
+            self.broken = how
 
     def _take(self, message: Message, on_text: OnText) -> None:
         match message.opcode:
@@ -129,28 +129,36 @@ class WebSocket:
                 self.heard_close = read_close(message.payload)
 
     def break_off(self, reason: str) -> None:
-        """Leave the connection, for this reason; `hear` ends."""
-        self.broken = self.broken or reason
-        self._writer.close()
+        """Leave the connection, for this reason."""
+        self.broken = reason
+        self.leave()
+
+    def leave(self) -> None:
+        """End the connection after what is still to be written; `hear` ends."""
+        if not self._left:
+            self._left = True
+            self._writer.close()
+            # A gateway that reads no more would keep the call for ever.
+            asyncio.get_running_loop().call_later(SHUT_SECONDS, self._writer.transport.abort)
 
     async def wait_cut(self, seconds: float) -> None:
         """Wait until the gateway cuts the connection, at most so long."""
-        with contextlib.suppress(OSError, TimeoutError):
+        with contextlib.suppress(OSError):
             async with asyncio.timeout(seconds):
                 while await self._reader.read(READ_BYTES):
                     pass
 
     def reset(self) -> None:
-        """End the connection with a reset instead of an orderly FIN."""
+        """End the connection with a reset instead of an orderly FIN; `hear` ends."""
+        self._left = True
         will_reset(self._writer)
         self._writer.transport.abort()
 
     async def shut(self) -> None:
-        """End the connection after what is still to be written."""
-        self._writer.close()
-        with contextlib.suppress(OSError, TimeoutError):
-            async with asyncio.timeout(SHUT_SECONDS):
-                await self._writer.wait_closed()
+        """Leave the connection, and wait until it has ended."""
+        self.leave()
+        with contextlib.suppress(OSError):
+            await self._writer.wait_closed()
 
     def result(self, *, ended_by_gateway: bool, overruns: int = 0) -> SocketCall:
         """Sum up."""
