@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
+from gateway.callers.audio import mixed, stereo
 from gateway.callers.freeswitch_plan import End, ForkPlan, Module
 from gateway.callers.plan import At
 from gateway.callers.upgrade import Credentials
@@ -25,7 +26,8 @@ NAMES = sorted(file.stem.removeprefix("freeswitch-") for file in CAPTURES.glob("
 AFTER_CLOSE_SECONDS = 0.003
 """The last packet and the Close share a moment in some sessions; no other packet is so near."""
 
-_CHANNELS = {"mono": 1, "mixed": 1, "stereo": 2}
+STEREO = 2
+_CHANNELS = {"mono": 1, "mixed": 1, "stereo": STEREO}
 _LOST = b"\x55"
 """What is spoken during a pause here, and must never be heard."""
 
@@ -111,6 +113,7 @@ class Replay(msgspec.Struct, frozen=True, kw_only=True):
 
     plan: ForkPlan
     pcm: bytes
+    """Made of both speakers' as a simulated call's is. How FreeSWITCH mixes them cannot be told from their sum."""
     path: str
     credentials: Credentials | None
     subprotocol: str
@@ -136,7 +139,7 @@ def replay(told: Session) -> Replay:
     offered = re.search(r"Sec-WebSocket-Protocol: (\S+)", told.request)
     return Replay(
         plan=plan,
-        pcm=_spoken(told, plan),
+        pcm=stereo(*_apart(_spoken(told, plan))) if plan.channels == STEREO else mixed(_spoken(told, plan), b""),
         path="/" + url.split("/", 3)[3],
         credentials=_credentials(told) if header else None,
         subprotocol=offered[1] if offered else "",
@@ -145,7 +148,9 @@ def replay(told: Session) -> Replay:
 
 def _command(api: str) -> tuple[str, str]:
     """Read a command's name and text."""
-    _, _, name, *rest = api.split(" ", 3) if api.startswith("uuid_audio") else (api, "", api.split(" ")[0])
+    if not api.startswith("uuid_audio"):
+        return api.partition(" ")[0], ""
+    _, _, name, *rest = api.split(" ", 3)
     return name, _text(rest[0]) if rest else ""
 
 
@@ -201,10 +206,27 @@ def _spoken(told: Session, plan: ForkPlan) -> bytes:
     return heard
 
 
+def _apart(pcm: bytes) -> tuple[bytes, bytes]:
+    """Tell left from right."""
+    both = np.frombuffer(pcm, "<i2").reshape(-1, STEREO)
+    return both[:, 0].tobytes(), both[:, 1].tobytes()
+
+
 def _credentials(told: Session) -> Credentials:
     (originate,) = [api for _, api in told.script if api.startswith("originate")]
     user, password = re.findall(r"MOD_AUDIO_BASIC_AUTH_(?:USERNAME|PASSWORD)=([^,}]+)", originate)
     return Credentials(user, password)
+
+
+def texts(told: Session) -> list[str]:
+    """Give what was said to FreeSWITCH, as it has to be heard."""
+    heard = []
+    for row in told.server:
+        if row["ev"] == "sent_text":
+            heard.append(row["text"].ljust(row["len"]))
+        elif row["ev"] == "sent_fragmented_text":
+            heard.append("".join(row["parts"]))
+    return heard
 
 
 async def serve(wire: Wire, told: Session) -> None:
