@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import os
 from typing import TYPE_CHECKING
 
@@ -118,14 +117,14 @@ class _Call:
             await asyncio.sleep(max(0.0, step.at - self._now()))
             self._do(step)
             if on_progress is not None:
-                on_progress(self._number(step.at), self._number(self._ends_at))
+                on_progress(self._packets_before(step.at) + 1, self._packets_before(self._ends_at))
         await asyncio.sleep(max(0.0, self._ends_at - self._now()))
         self._end()
         await self._wait_for_close(plan.patience if plan.end is End.GRACEFUL else CLOSE_SECONDS[plan.module])
 
-    def _number(self, at: float) -> int:
-        """Count the packets whose time has come by then."""
-        return max(0, math.ceil((at - self._plan.begin) * 1000 / self._plan.packet_ms))
+    def _packets_before(self, at: float) -> int:
+        """Count the packets that are due by then."""
+        return max(0, round((at - self._plan.begin) * 1000 / self._plan.packet_ms))
 
     def _do(self, step: Step) -> None:
         """Send a packet or a text. What comes before the WebSocket is open waits, or is lost."""
@@ -160,7 +159,7 @@ class _Call:
         heard = self._socket.heard_close
         if heard is None:
             return
-        was_first = self._socket.said_close
+        is_answer = self._socket.said_close
         self._socket.say_close(heard)
         if self._plan.module is Module.STREAM:
-            await self._socket.wait_cut(CLOSE_SECONDS[Module.STREAM] if was_first else self._plan.patience)
+            await self._socket.wait_cut(CLOSE_SECONDS[Module.STREAM] if is_answer else self._plan.patience)

@@ -98,7 +98,7 @@ class ForkPlan(msgspec.Struct, frozen=True, kw_only=True):
         """Tell when a call with this audio ends."""
         if self.hang_up_at is not None:
             return self.hang_up_at
-        return self.begin + len(pcm) / (self.rate_hz * self.channels * SAMPLE_BYTES) + self.linger
+        return _exactly(self.begin + len(pcm) / (self.rate_hz * self.channels * SAMPLE_BYTES) + self.linger)
 
     @property
     def close(self) -> Close:
@@ -123,6 +123,11 @@ def steps(pcm: bytes, plan: ForkPlan) -> Iterator[Step]:
     return heapq.merge(_packets(pcm, plan, ends_at), texts, key=_time)
 
 
+def _exactly(seconds: float) -> float:
+    """Make times of whole milliseconds equal that are, however they were added up."""
+    return round(seconds, 6)
+
+
 def _time(step: Step) -> float:
     return step.at
 
@@ -130,7 +135,7 @@ def _time(step: Step) -> float:
 def _packets(pcm: bytes, plan: ForkPlan, ends_at: float) -> Iterator[Step]:
     size = plan.packet_bytes
     for number in itertools.count():
-        at = plan.begin + number * plan.packet_ms / 1000
+        at = _exactly(plan.begin + number * plan.packet_ms / 1000)
         if at >= ends_at:
             return
         if not any(pause.seconds <= at < pause.seconds + float(pause.what) for pause in plan.pauses):

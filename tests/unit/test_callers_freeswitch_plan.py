@@ -48,7 +48,7 @@ def test_a_plain_call_is_the_audio_and_then_silence(
     assert {len(payload) for _, payload in found} <= {rate_hz // 1000 * packet_ms * channels * 2}
     assert [at for at, _ in found] == pytest.approx([0.02 + n * packet_ms / 1000 for n in range(len(found))])
     assert all(at < plan.ends_at(pcm) for at, _ in found)
-    assert plan.ends_at(pcm) - 0.02 == pytest.approx(len(pcm) / (2 * channels * rate_hz) + linger)
+    assert plan.ends_at(pcm) - 0.02 == pytest.approx(len(pcm) / (2 * channels * rate_hz) + linger, abs=1e-6)
 
 
 @pytest.mark.parametrize(
