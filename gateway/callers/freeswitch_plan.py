@@ -2,6 +2,9 @@
 
 mod_audio_fork is that of drachtio/drachtio-freeswitch-modules; jambonz's sends the same. mod_audio_stream is
 amigniter's with its libwsc. Neither ever sends pings, pieces of a message, or anything compressed.
+
+Not simulated: a busy FreeSWITCH, which sends packets late, and two or three in one message; two speakers of whom
+nothing is sent before both are heard, and one is late then; silence that is not quite silent.
 """
 
 from __future__ import annotations

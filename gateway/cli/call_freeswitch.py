@@ -125,16 +125,11 @@ def freeswitch(
     if no_metadata and metadata is not None:
         raise click.UsageError("Give --metadata or --no-metadata.")
     plan = _plan(channels=2 if both and not is_mixed else 1, metadata=metadata, **options)
-    play = partial(
-        call_freeswitch,
-        url=with_format(url, plan),
-        credentials=credentials(user, password_file),
-        tls=trust(ca),
-    )
+    target = with_format(url, plan)
+    play = partial(call_freeswitch, url=target, credentials=credentials(user, password_file), tls=trust(ca))
     planned = []
     for played, pcm in _sounds(both or files, plan.rate_hz, paired=bool(both), is_mixed=is_mixed):
-        for _ in range(calls):
-            name = str(uuid.uuid4())
+        for name in (str(uuid.uuid4()) for _ in range(calls)):
             has_own = no_metadata or metadata is not None
             said = plan if has_own else msgspec.structs.replace(plan, metadata=_call_id(name))
             planned.append(Planned(name=name, files=played, url=url, play=partial(play, pcm, plan=said)))
