@@ -13,12 +13,16 @@ T = TypeVar("T")
 
 
 class _Impatient(selectors.DefaultSelector):
-    """Waits for nobody: moves the clock to where the loop would have waited."""
+    """Waits for nobody, or for sockets a moment: moves the clock to where the loop would have waited."""
 
-    now = 0.0
+    def __init__(self, socket_seconds: float) -> None:
+        super().__init__()
+        self._socket_seconds = socket_seconds
+        self.now = 0.0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        ready: list[tuple[selectors.SelectorKey, int]] = super().select(0)
+        waits = timeout is None or timeout > 0
+        ready: list[tuple[selectors.SelectorKey, int]] = super().select(self._socket_seconds if waits else 0)
         if timeout is None and not ready:
             raise RuntimeError("nothing will ever happen any more")
         if not ready:
@@ -27,18 +31,19 @@ class _Impatient(selectors.DefaultSelector):
 
 
 class _Loop(asyncio.SelectorEventLoop):
-    def __init__(self) -> None:
-        self._simulated = _Impatient()
+    def __init__(self, socket_seconds: float) -> None:
+        self._simulated = _Impatient(socket_seconds)
         super().__init__(self._simulated)
 
     def time(self) -> float:
         return self._simulated.now
 
 
-def run_simulated(work: Coroutine[Any, Any, T]) -> T:
+def run_simulated(work: Coroutine[Any, Any, T], *, socket_seconds: float = 0.0) -> T:
     """Run to its end what waits for nothing but time, on a loop that lets it pass at once.
 
-    Raises RuntimeError where everybody waits for ever.
+    Where sockets of this process speak to one another, what one has sent is with the other after `socket_seconds` of
+    real time: time passes when nothing has come for so long. Raises RuntimeError where everybody waits for ever.
     """
-    with asyncio.Runner(loop_factory=_Loop) as runner:
+    with asyncio.Runner(loop_factory=lambda: _Loop(socket_seconds)) as runner:
         return runner.run(work)

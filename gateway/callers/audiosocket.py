@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import socket
-import struct
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from adapters.asterisk.audiosocket import HEADER, Kind, encode
 from gateway.callers.plan import CallPlan, Send, schedule
+from gateway.callers.sockets import will_reset
 
 if TYPE_CHECKING:
     import ssl
     import uuid
     from collections.abc import Sequence
+
+    from gateway.callers.sockets import OnProgress
 
 CONNECT_SECONDS = 2.0
 """Asterisk waits so long for a connection."""
@@ -29,14 +30,6 @@ class CallResult(msgspec.Struct, frozen=True, kw_only=True):
     heard_frames: int
     """Audio frames that the gateway sent, such as its keep-alive."""
     ended_by_gateway: bool
-
-
-class OnProgress(Protocol):
-    """Told about every frame that was sent."""
-
-    def __call__(self, frames: int, total: int) -> None:
-        """Take the count so far."""
-        ...
 
 
 async def call_audiosocket(
@@ -64,7 +57,7 @@ async def call_audiosocket(
             await asyncio.wait({listener}, timeout=0 if plan.hang_up_at is not None else plan.linger)
             ended_by_gateway = listener.done()
             if plan.reset:
-                _will_reset(writer)
+                will_reset(writer)
             writer.close()  # what Asterisk does at the end of a call: FIN, and no word
             heard = await listener
     except* (ConnectionError, TimeoutError) as group_error:
@@ -72,11 +65,6 @@ async def call_audiosocket(
     finally:
         writer.close()
     return CallResult(call_uuid=str(call_uuid), frames=frames, heard_frames=heard, ended_by_gateway=ended_by_gateway)
-
-
-def _will_reset(writer: asyncio.StreamWriter) -> None:
-    """Let the close of the socket be a reset (socket(7), SO_LINGER)."""
-    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
 async def _speak(

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import heapq
+import itertools
+from typing import TYPE_CHECKING
+
 import msgspec
 
 from adapters.asterisk.audiosocket import DIGITS, Kind, encode
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 RATE_HZ = 8_000
 BYTES_PER_MS = RATE_HZ // 1000 * 2
@@ -34,6 +41,13 @@ class CallPlan(msgspec.Struct, frozen=True, kw_only=True):
     """End the connection with a reset instead of an orderly FIN."""
     linger: float = 1.0
     """Stay connected so long after the last frame, sending nothing."""
+
+
+class Step(msgspec.Struct, frozen=True):
+    """A packet of audio, or a key that was pressed, and its time from the beginning of the call."""
+
+    at: float
+    what: bytes | At
 
 
 class Send(msgspec.Struct, frozen=True):
@@ -68,19 +82,36 @@ def parse_hold(text: str) -> At:
     return at
 
 
-def schedule(pcm: bytes, plan: CallPlan) -> list[Send]:
-    """Lay 16-bit mono PCM at 8 kHz out as the frames of one call, in order."""
-    size = plan.packet_ms * BYTES_PER_MS
-    sends = []
-    for number, start in enumerate(range(0, len(pcm), size)):
+def steps(audio: bytes, packet_bytes: int, plan: CallPlan) -> Iterator[Step]:
+    """Lay audio out as the packets and keys of one call, in order, each packet cut off when it is asked for."""
+    end = float("inf") if plan.hang_up_at is None else plan.hang_up_at
+    told = sorted(
+        (Step(digit.seconds + DIGIT_SECONDS + _held(digit.seconds, plan), digit) for digit in plan.digits), key=_time
+    )
+    ordered = heapq.merge(_packets(audio, packet_bytes, plan), told, key=_time)
+    return itertools.takewhile(lambda step: step.at < end, ordered)
+
+
+def _time(step: Step) -> float:
+    return step.at
+
+
+def _packets(audio: bytes, size: int, plan: CallPlan) -> Iterator[Step]:
+    for number, start in enumerate(range(0, len(audio), size)):
         played = number * plan.packet_ms / 1000
         if not any(digit.seconds <= played < digit.seconds + DIGIT_SECONDS for digit in plan.digits):
-            sends.append(Send(played + _held(played, plan), encode(Kind.SLIN, pcm[start : start + size])))
-    for digit in plan.digits:
-        told = digit.seconds + DIGIT_SECONDS
-        sends.append(Send(told + _held(digit.seconds, plan), encode(Kind.DIGIT, digit.what.encode())))
-    end = float("inf") if plan.hang_up_at is None else plan.hang_up_at
-    return sorted((send for send in sends if send.at < end), key=lambda send: send.at)
+            yield Step(played + _held(played, plan), audio[start : start + size])
+
+
+def schedule(pcm: bytes, plan: CallPlan) -> list[Send]:
+    """Lay 16-bit mono PCM at 8 kHz out as the frames of one `AudioSocket()` call, in order."""
+    return [Send(step.at, _frame(step.what)) for step in steps(pcm, plan.packet_ms * BYTES_PER_MS, plan)]
+
+
+def _frame(what: bytes | At) -> bytes:
+    if isinstance(what, At):
+        return encode(Kind.DIGIT, what.what.encode())
+    return encode(Kind.SLIN, what)
 
 
 def _held(played: float, plan: CallPlan) -> float:

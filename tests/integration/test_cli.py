@@ -16,6 +16,7 @@ import config
 from config.settings import Settings
 from gateway import __version__
 from gateway.cli import COMMANDS, main
+from gateway.cli.call import COMMANDS as CALLS
 from tests.gateway_under_test import TOKEN, house
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def linescribe(*arguments: str, **environ: str) -> subprocess.CompletedProcess[s
     )
 
 
-@pytest.mark.parametrize("command", [(), *[(name,) for name in COMMANDS], ("call", "asterisk")])
+@pytest.mark.parametrize("command", [(), *[(name,) for name in COMMANDS], *[("call", name) for name in CALLS]])
 def test_every_command_explains_itself(command: tuple[str, ...]) -> None:
     result = CliRunner().invoke(main, [*command, "--help"])
     assert result.exit_code == 0

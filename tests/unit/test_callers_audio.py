@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import audioop
 import wave
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
-from gateway.callers.audio import AudioFileError, read_audio
+from gateway.callers.audio import AudioFileError, mixed, read_audio, stereo
 from tests.sound import prompt
 
 if TYPE_CHECKING:
@@ -42,6 +43,29 @@ def test_eight_bit_wav_is_unsigned(tmp_path: Path) -> None:
 def test_any_other_name_is_raw_mu_law(tmp_path: Path) -> None:
     (tmp_path / "a.ulaw").write_bytes(b"\xff" * 160)
     assert read_audio(tmp_path / "a.ulaw") == bytes(320)
+
+
+@pytest.mark.parametrize("name", ["a.wav", "a.ulaw"])
+def test_a_file_comes_at_the_rate_that_is_wanted(tmp_path: Path, name: str) -> None:
+    tone = np.rint(8000 * np.sin(2 * np.pi * 440 * np.arange(8_000) / 8_000)).astype("<i2")
+    write_wav(tmp_path / "a.wav", tone.tobytes())
+    (tmp_path / "a.ulaw").write_bytes(audioop.lin2ulaw(tone.tobytes(), 2))
+    heard = np.frombuffer(read_audio(tmp_path / name, 24_000), "<i2")
+    assert len(heard) == 24_000
+    assert np.argmax(np.abs(np.fft.rfft(heard))) == 440
+
+
+def samples(*values: int) -> bytes:
+    return np.array(values, "<i2").tobytes()
+
+
+def test_two_speakers_are_left_and_right_and_the_shorter_is_silent_then() -> None:
+    assert stereo(samples(1, 2, 3), samples(-4)) == samples(1, -4, 2, 0, 3, 0)
+    assert stereo(b"", samples(5)) == samples(0, 5)
+
+
+def test_two_speakers_are_heard_at_once_and_clipped() -> None:
+    assert mixed(samples(1, 30_000, -30_000, 7), samples(2, 30_000, -30_000)) == samples(3, 32_767, -32_768, 7)
 
 
 @pytest.mark.parametrize("name", ["absent.wav", "absent.ulaw", "text.wav", "deep.wav", "empty.wav"])

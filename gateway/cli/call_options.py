@@ -1,0 +1,115 @@
+"""What the commands that call have in common: options, and what is made of them."""
+
+from __future__ import annotations
+
+import os
+import ssl
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import click
+
+from gateway.callers.audio import AudioFileError, read_audio
+from gateway.callers.upgrade import Credentials, parse_url
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from gateway.callers.plan import At
+
+Command = TypeVar("Command", bound="Callable[..., object]")
+
+MOST_CALLS = 1000
+
+PASSWORD = "LINESCRIBE_CALL_PASSWORD"  # noqa: S105  the variable's name
+
+
+def each(parse: Callable[[str], At]) -> Callable[[click.Context, click.Parameter, tuple[str, ...]], tuple[At, ...]]:
+    """Read every `AT:WHAT` of an option."""
+
+    def read(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[At, ...]:
+        try:
+            return tuple(parse(value) for value in values)
+        except ValueError as error:
+            raise click.BadParameter(f"expected {param.metavar}, such as 1.5:5, got {error}", ctx, param) from error
+
+    return read
+
+
+def trust(ca: Path | None) -> ssl.SSLContext:
+    """Trust the authority of a PEM file, or those that the system trusts."""
+    try:
+        return ssl.create_default_context(cafile=ca)
+    except OSError as error:
+        raise click.UsageError(f"--ca wants a PEM file with a certificate, and {ca} is none: {error}") from error
+
+
+def _url(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    try:
+        parse_url(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error), ctx, param) from error
+    return value
+
+
+def socket_options(url: str, packets_ms: Sequence[str]) -> Callable[[Command], Command]:
+    """Add the options of a call that comes over a WebSocket."""
+    options = [
+        click.option("--url", default=url, show_default=True, callback=_url, help="Where the gateway listens."),
+        click.option(
+            "--user", metavar="NAME", help=f"Give this user; the password comes from {PASSWORD} or --password-file."
+        ),
+        click.option(
+            "--password-file",
+            type=click.Path(path_type=Path, exists=True, dir_okay=False),
+            help="Where the password of --user lies.",
+        ),
+        click.option(
+            "--ca",
+            type=click.Path(path_type=Path, exists=True, dir_okay=False),
+            help="Trust the authority of this PEM file, or a certificate that it signed itself, for a URL of wss://.",
+        ),
+        click.option(
+            "--calls",
+            default=1,
+            show_default=True,
+            type=click.IntRange(1, MOST_CALLS),
+            help="How many times each call is made, all at the same time.",
+        ),
+        click.option(
+            "--packet-ms", default="20", show_default=True, type=click.Choice(packets_ms), help="Packet time."
+        ),
+        click.option(
+            "--hangup-at", type=click.FloatRange(0), metavar="SECONDS", help="End the call at that second of it."
+        ),
+        click.option("--interims", is_flag=True, help="Print what is heard while somebody still speaks, too."),
+    ]
+
+    def add(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
+
+
+def credentials(user: str | None, password_file: Path | None) -> Credentials | None:
+    """Put together what is given of user and password; None where neither is."""
+    if user is None:
+        if password_file is not None:
+            raise click.UsageError("--password-file needs the --user whose password it is.")
+        return None
+    password = password_file.read_text().rstrip("\r\n") if password_file else os.environ.get(PASSWORD, "")
+    if not password:
+        raise click.UsageError(f"--user needs a password: set {PASSWORD}, or give --password-file PATH.")
+    return Credentials(user, password)
+
+
+def read_files(files: Sequence[Path], rate_hz: int) -> list[bytes]:
+    """Read every file as 16-bit mono PCM; where one cannot be read, say so and end with status 1."""
+    try:
+        return [read_audio(path, rate_hz) for path in files]
+    except AudioFileError as error:
+        click.echo(f"linescribe: {error}; no call was made", err=True)
+        sys.exit(1)
