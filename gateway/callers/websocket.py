@@ -27,7 +27,7 @@ SHUT_SECONDS = 1.0
 class OnText(Protocol):
     """Handed every text that the gateway sends during the call."""
 
-    def __call__(self, text: str) -> object:
+    def __call__(self, text: str, /) -> object:
         """Take the text."""
         ...
 

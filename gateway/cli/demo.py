@@ -1,4 +1,4 @@
-"""`linescribe demo`: gateway, receiver and two calls, start to end, each as it is in earnest."""
+"""`linescribe demo`: gateway, receiver and three calls, start to end, each as it is in earnest."""
 
 from __future__ import annotations
 
@@ -16,14 +16,18 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import click
+import msgspec
 from rich.console import Console
 
 from config.checks import SECRET_PREFIX, decode_webhook_secret
 from config.secret import Secret
+from gateway.callers.audio import stereo
 from gateway.callers.audiosocket import call_audiosocket
+from gateway.callers.freeswitch import call_freeswitch
+from gateway.callers.freeswitch_plan import End, ForkPlan, with_format
 from gateway.demo.process import GatewayProcessError, gateway_process
 from gateway.demo.score import word_errors, words
-from gateway.demo.script import scripts
+from gateway.demo.script import dialogue, scripts
 from gateway.receiver import Receiver
 
 if TYPE_CHECKING:
@@ -38,12 +42,13 @@ HIGHEST_WORD_ERROR_RATE = 0.15
 
 @click.command()
 def demo() -> None:
-    """Watch two calls being transcribed, start to end.
+    """Watch three calls being transcribed, start to end.
 
     Starts a gateway with the default settings and a webhook receiver, both on free ports of this machine,
-    plays two calls of shipped prompts into the gateway at the same time, and prints what the receiver is
-    sent. Takes about a minute. The last line sums up; exit status 1 if something that was said is missing or
-    more than 15 % of the words are wrong.
+    plays three calls of shipped prompts into the gateway at the same time, two of Asterisk's AudioSocket and a stereo
+    one of FreeSWITCH with two speakers, and prints what the receiver is sent. Takes about a minute. The last line
+    sums up; exit status 1 if something that was said is missing, also of what FreeSWITCH is told, or more than 15 % of
+    the words are wrong.
     """
     console = Console()
     try:
@@ -56,14 +61,27 @@ def demo() -> None:
         sys.exit(1)
 
 
+class _Part(msgspec.Struct, frozen=True):
+    """What one speaker says in one of the calls."""
+
+    call: int
+    """Its number, from 1."""
+    role: str
+    script: Script
+
+
 class _Demo:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._secret = SECRET_PREFIX + base64.b64encode(secrets.token_bytes(32)).decode()
         self._received: list[Received] = []
         self._ended = asyncio.Event()
-        self._scripts = scripts()
-        self._uuids = [uuid.uuid4() for _ in self._scripts]
+        self._parts = [_Part(number, "inbound", script) for number, script in enumerate(scripts(), 1)]
+        speakers = zip(("inbound", "outbound"), dialogue(), strict=True)
+        self._fork = [_Part(len(self._parts) + 1, role, script) for role, script in speakers]
+        self._uuids = [uuid.uuid4() for _ in (*self._parts, self._fork)]
+        self._told: list[str] = []
+        """Texts that went back to FreeSWITCH."""
 
     async def run(self) -> int:
         key = decode_webhook_secret(Secret(self._secret))
@@ -83,10 +101,11 @@ class _Demo:
             async with gateway_process(changes, self._show) as gateway:
                 status.stop()
                 self._console.print(
-                    f"gateway ready: pid {gateway.pid}, AudioSocket on port {gateway.ports['audiosocket']}",
+                    f"gateway ready: pid {gateway.pid}, AudioSocket on port {gateway.ports['audiosocket']},"
+                    f" FreeSWITCH on port {gateway.http_port}",
                     highlight=False,
                 )
-                await self._make_calls(gateway.ports["audiosocket"])
+                await self._make_calls(gateway.ports["audiosocket"], gateway.http_port)
                 gateway.send_signal(signal.SIGTERM)
                 if await gateway.wait():
                     raise GatewayProcessError("the gateway ended with an error; its log stands above")
@@ -99,7 +118,8 @@ class _Demo:
         return {
             "LINESCRIBE_STATE_DIR": state_dir,
             "LINESCRIBE_AUDIOSOCKET__0__PORT": "0",
-            "LINESCRIBE_HTTP__PORT": "null",
+            "LINESCRIBE_HTTP__PORT": "0",
+            "LINESCRIBE_FREESWITCH__0__LABELS": "{inbound: caller, outbound: agent}",
             "LINESCRIBE_DELIVERY__ENDPOINTS": json.dumps([{"name": "demo", "url": url, "secrets": [self._secret]}]),
         }
 
@@ -111,15 +131,26 @@ class _Demo:
         text = " ".join(f"{key}={value}" for key, value in details.items())
         self._console.print(f"gateway: {record['event']} {text}", style="dim", highlight=False, markup=False)
 
-    async def _make_calls(self, port: int) -> None:
-        self._console.print(f"playing {len(self._scripts)} calls at once, in real time ...")
+    async def _make_calls(self, audiosocket_port: int, http_port: int | None) -> None:
+        self._console.print(f"playing {len(self._uuids)} calls at once, in real time ...")
         async with asyncio.TaskGroup() as group:
-            for script, call_uuid in zip(self._scripts, self._uuids, strict=True):
-                group.create_task(call_audiosocket(script.pcm, host="127.0.0.1", port=port, call_uuid=call_uuid))
+            for part, call_uuid in zip(self._parts, self._uuids, strict=False):
+                group.create_task(
+                    call_audiosocket(part.script.pcm, host="127.0.0.1", port=audiosocket_port, call_uuid=call_uuid)
+                )
+            group.create_task(self._make_fork(f"ws://127.0.0.1:{http_port}/freeswitch"))
         try:
             await asyncio.wait_for(self._ended.wait(), END_SECONDS)
         except TimeoutError:
             self._console.print("[red]not every call got its end[/]")
+
+    async def _make_fork(self, url: str) -> None:
+        """Fork a call of FreeSWITCH, both speakers of it, and let it end so that it is told its last words, too."""
+        caller, agent = self._fork
+        metadata = json.dumps({"callId": str(self._uuids[-1])})
+        plan = ForkPlan(channels=2, metadata=metadata, end=End.GRACEFUL)
+        pcm = stereo(caller.script.pcm, agent.script.pcm)
+        await call_freeswitch(pcm, url=with_format(url, plan), plan=plan, on_text=self._told.append)
 
     def _receive(self, received: Received) -> None:
         self._received.append(received)
@@ -127,33 +158,36 @@ class _Demo:
             data = received.data
             number = self._number(data)
             span = f"{data['start_ms'] / 1000:6.2f}-{data['end_ms'] / 1000:5.2f} s"
-            self._console.print(f"call {number}  {span}  {data['text']}", highlight=False, markup=False, soft_wrap=True)
+            who = f"call {number} {data['label'] or '':6}"
+            self._console.print(f"{who}  {span}  {data['text']}", highlight=False, markup=False, soft_wrap=True)
         ended = [each for each in self._received if each.type == "call.ended"]
-        if len(ended) == len(self._scripts):
+        if len(ended) == len(self._uuids):
             self._ended.set()
 
     def _number(self, data: Mapping[str, Any]) -> int:
         return [str(each) for each in self._uuids].index(data["source"]["call_id"]) + 1
 
-    def _finals(self, number: int) -> list[Received]:
+    def _finals(self, part: _Part) -> list[Received]:
         finals = [each for each in self._received if each.type == "transcript.final"]
-        return [each for each in finals if self._number(each.data) == number]
+        return [each for each in finals if (self._number(each.data), each.data["role"]) == (part.call, part.role)]
 
     def _sum_up(self) -> int:
         """Print the last line; tell the exit status."""
         said = errors = missing = 0
-        for number, script in enumerate(self._scripts, 1):
-            finals = self._finals(number)
-            expected = words(" ".join(prompt.text for prompt in script.prompts))
+        for part in (*self._parts, *self._fork):
+            finals = self._finals(part)
+            expected = words(" ".join(prompt.text for prompt in part.script.prompts))
             said += len(expected)
             errors += word_errors(expected, words(" ".join(each.data["text"] for each in finals)))
-            missing += _missing(script, finals)
+            missing += _missing(part.script, finals)
         finals = [each for each in self._received if each.type == "transcript.final"]
+        untold = sum(len(self._finals(part)) for part in self._fork) - len(self._told)
         delays = [_delay_seconds(each) for each in finals]
         ended = sum(each.type == "call.ended" for each in self._received)
-        good = not missing and ended == len(self._scripts) and errors <= HIGHEST_WORD_ERROR_RATE * said
+        good = not (missing or untold) and ended == len(self._uuids) and errors <= HIGHEST_WORD_ERROR_RATE * said
         self._console.print(
             f"{'OK' if good else 'FAILED'}: {ended} calls, {len(finals)} finals, {missing} missing,"
+            f" {len(self._told)} told to FreeSWITCH,"
             f" word error rate {100 * errors / said:.1f} %,"
             f" end of speech to receipt {_spread(delays)}",
             highlight=False,

@@ -62,10 +62,9 @@ def _happening(kind: str, data: dict[str, Any]) -> Text:
             return _so_far(_field(data, "text"), data.get("stable_chars"))
         case "transcript.failed":
             return Text(f"no text: {_field(data, 'reason')}", "red")
-        case "call.digit":
-            return Text(f"pressed {_field(data, 'digit')}", "magenta")
-        case "call.message":
-            return Text(f"message: {_field(data, 'text')}", "magenta")
+        case "call.digit" | "call.message":
+            said = f"message: {_field(data, 'text')}" if kind == "call.message" else f"pressed {_field(data, 'digit')}"
+            return Text(said, "magenta")
         case "call.ended":
             return Text(f"call ended: {_field(data, 'reason')}; {_counts(data)}", "green")
         case _:

@@ -19,6 +19,10 @@ PAUSE_MS = 1200
 """Between two prompts: longer than any hangover, so that each is an utterance of its own."""
 
 
+TURNS = 6
+"""What is said in a dialogue, by both together: it is as long as the other calls."""
+
+
 class Prompt(msgspec.Struct, frozen=True, kw_only=True):
     """One thing said; times count from the beginning of its call."""
 
@@ -28,20 +32,42 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Script(msgspec.Struct, frozen=True, kw_only=True):
-    """One call: 16-bit mono PCM at 8 kHz, and what is said in it."""
+    """One speaker's part of a call, or all of it: 16-bit mono PCM at 8 kHz, and what is said in it."""
 
     pcm: bytes
     prompts: tuple[Prompt, ...]
 
 
 def scripts() -> list[Script]:
-    """Read the demonstration's calls."""
+    """Read the demonstration's calls of one speaker."""
+    return [_script(said) for said in _said()]
+
+
+def dialogue() -> tuple[Script, Script]:
+    """Make a call of two speakers, who say in turn what the other calls begin with."""
+    turns = [turn for pair in zip(*_said(), strict=True) for turn in pair][:TURNS]
+    whole = _script(turns)
+    first, second = (_part(whole, whole.prompts[speaker::2]) for speaker in range(2))
+    return first, second
+
+
+def _part(whole: Script, prompts: tuple[Prompt, ...]) -> Script:
+    """Leave of a call only some of what is said in it."""
+    pcm = bytearray(len(whole.pcm))
+    for prompt in prompts:
+        heard = slice(prompt.start_ms * BYTES_PER_MS, (prompt.end_ms + 1) * BYTES_PER_MS)
+        pcm[heard] = whole.pcm[heard]
+    return Script(pcm=bytes(pcm), prompts=prompts)
+
+
+def _said() -> list[list[tuple[bytes, str]]]:
+    """Read what is said in each call, as PCM and as text."""
     folder = resources.files("gateway.demo") / "prompts"
     lines = (folder / "prompts.tsv").read_text(encoding="utf-8").splitlines()
     rows = csv.DictReader(lines, delimiter="\t")
     decode = decoder(Encoding.PCMU)
     return [
-        _script([(decode((folder / row["file"]).read_bytes()), row["text"]) for row in of_call])
+        [(decode((folder / row["file"]).read_bytes()), row["text"]) for row in of_call]
         for _, of_call in groupby(rows, key=itemgetter("call"))
     ]
 

@@ -29,7 +29,17 @@ from config.secret import Secret
 from gateway.cli.receive import receive, receiver_url, settings_to_paste
 from gateway.cli.receive_output import format_event
 from gateway.delivery.signing import sign
-from gateway.events import CallEnded, CallStarted, DigitEvent, ErrorInfo, Event, Source, TranscriptFailed, store
+from gateway.events import (
+    CallEnded,
+    CallMessage,
+    CallStarted,
+    DigitEvent,
+    ErrorInfo,
+    Event,
+    Source,
+    TranscriptFailed,
+    store,
+)
 from gateway.receiver import Received
 
 if TYPE_CHECKING:
@@ -84,7 +94,9 @@ json_values = st.recursive(
     max_leaves=8,
 )
 field_names = st.sampled_from(["call_id", "source", "label", "start_ms", "end_ms", "text", "duration_ms", "reason"])
-kinds = st.sampled_from(["call.started", "transcript.final", "transcript.failed", "call.digit", "call.ended"])
+kinds = st.sampled_from(
+    ["call.started", "transcript.final", "transcript.failed", "call.digit", "call.message", "call.ended"]
+)
 
 
 def received(kind: str, data: dict[str, Any], timestamp: str = "2025-10-09T08:53:20.000Z") -> Received:
@@ -116,6 +128,10 @@ def _local_time(monkeypatch: pytest.MonkeyPatch) -> None:
         (
             DigitEvent(sequence=4, digit="#", at_ms=3000, **ON_TRACK),
             "10:53:20  456789ab  customer                         pressed #",
+        ),
+        (
+            CallMessage(call_id=CALL_ID, sequence=5, source=SOURCE, text='{"menu":\x1b[2J1}', at_ms=3100),
+            "10:53:20  456789ab  " + 33 * " " + 'message: {"menu":\ufffd[2J1}',
         ),
         (
             ENDED,

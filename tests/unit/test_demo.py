@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.demo.score import word_errors, words
-from gateway.demo.script import PAUSE_MS, scripts
+from gateway.demo.script import PAUSE_MS, TURNS, dialogue, scripts
 
 
 @pytest.mark.parametrize(
@@ -45,3 +45,16 @@ def test_the_demonstration_is_two_calls_of_prompts_with_pauses() -> None:
         assert len(call.pcm) == (call.prompts[-1].end_ms + PAUSE_MS) * 16 + len(call.pcm) % 16
         for before, after in zip(call.prompts, call.prompts[1:], strict=False):
             assert after.start_ms - before.end_ms in {PAUSE_MS, PAUSE_MS + 1}
+
+
+def test_a_dialogue_is_said_in_turn_and_nobody_speaks_into_the_others_words() -> None:
+    caller, agent = dialogue()
+    assert len(caller.pcm) == len(agent.pcm)
+    turns = sorted([*caller.prompts, *agent.prompts], key=lambda prompt: prompt.start_ms)
+    assert [turn in caller.prompts for turn in turns] == [number % 2 == 0 for number in range(TURNS)]
+    assert len({turn.text for turn in turns}) == TURNS
+    for speaker, other in ((caller, agent), (agent, caller)):
+        for prompt in speaker.prompts:
+            heard = slice(prompt.start_ms * 16, prompt.end_ms * 16)
+            assert any(speaker.pcm[heard])
+            assert not any(other.pcm[heard])
