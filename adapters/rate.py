@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-WATCH_SECONDS = 2.0
+WATCH_SECONDS = 1.0
+"""Two such watches in a row must come to the same: a burst that makes up for a stall is over by then."""
+
 HOLE_SECONDS = 0.15
 """After a longer pause between frames the watch begins anew: nothing was sent, or a burst will follow."""
 
@@ -31,6 +33,8 @@ class RateCheck:
         self._began_at = 0.0
         self._last_at: float | None = None
         self._seconds = 0.0
+        self._suspected: RateVerdict | None = None
+        """What the watch before came to."""
         self._decided = False
 
     def push(self, seconds: float, arrived_at: float) -> RateVerdict | None:
@@ -39,15 +43,19 @@ class RateCheck:
             return None
         last_at, self._last_at = self._last_at, arrived_at
         if last_at is None or arrived_at - last_at > HOLE_SECONDS:
-            self._began_at, self._seconds = arrived_at, 0.0
-        if arrived_at == self._began_at:  # what came with the first frame was said before it
+            self._watch(arrived_at, None)
             return None
         self._seconds += seconds
         elapsed = arrived_at - self._began_at
         if elapsed < WATCH_SECONDS:
             return None
-        self._decided = True
-        return _judge(self._seconds / elapsed)
+        verdict = _judge(self._seconds / elapsed)
+        self._decided = verdict is self._suspected
+        self._watch(arrived_at, verdict)
+        return verdict if self._decided else None
+
+    def _watch(self, begin: float, suspected: RateVerdict | None) -> None:
+        self._began_at, self._seconds, self._suspected = begin, 0.0, suspected
 
 
 def _judge(ratio: float) -> RateVerdict:

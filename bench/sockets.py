@@ -25,6 +25,11 @@ from rich.table import Table
 
 from adapters.asterisk.audiosocket import Kind, encode
 from bench.processes import cpu_seconds
+from gateway.callers.asterisk_websocket_plan import Leg
+from gateway.callers.frames import Opcode
+from gateway.callers.frames import encode as encode_message
+from gateway.callers.freeswitch_plan import fork_upgrade
+from gateway.callers.upgrade import parse_url
 from gateway.demo.script import scripts
 
 if TYPE_CHECKING:
@@ -35,22 +40,8 @@ FRAME_BYTES = 320
 NOTCHES = 10
 GOAL_US = 20.0
 
-HELLO = (
-    "GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
-)
-START = b"MEDIA_START connection_id:gw channel:WebSocket/gw/0x7f channel_id:17.1 format:ulaw ptime:20"
-
-
-def frame(opcode: int, payload: bytes) -> bytes:
-    """Write a client's WebSocket frame (RFC 6455 5.2), with a mask that costs the server as much as any."""
-    size = len(payload)
-    head = bytes([0x80 | opcode, 0x80 | size] if size < 126 else [0x80 | opcode, 0xFE]) + (  # noqa: PLR2004
-        b"" if size < 126 else size.to_bytes(2, "big")  # noqa: PLR2004
-    )
-    mask = b"\x5a\xa5\x3c\xc3"
-    keys = int.from_bytes((mask * (size // 4 + 1))[:size], "big")
-    return head + mask + (int.from_bytes(payload, "big") ^ keys).to_bytes(size, "big")
+KEY = "dGhlIHNhbXBsZSBub25jZQ=="
+MASK = b"\x5a\xa5\x3c\xc3"
 
 
 def _speech() -> list[bytes]:
@@ -66,6 +57,10 @@ def _stereo() -> list[bytes]:
     ]
 
 
+def _binary(payloads: list[bytes]) -> list[bytes]:
+    return [encode_message(Opcode.BINARY, payload, MASK) for payload in payloads]
+
+
 class Wire:
     """One way in: what is said first, and then every 20 ms."""
 
@@ -77,20 +72,21 @@ class Wire:
 
 def wires() -> dict[str, Wire]:
     """Make what each wire sends."""
+    start = Leg(channel_id="17.1").media_start()
     ulaw = [audioop.lin2ulaw(pcm, 2) for pcm in _speech()]
 
     def upgrade(path: str) -> bytes:
-        return HELLO.format(path=path).encode()
+        return fork_upgrade(parse_url(f"ws://127.0.0.1{path}"), KEY).request
 
     return {
         "audiosocket": Wire(
             "audiosocket", encode(Kind.UUID, uuid.UUID(int=1).bytes), [encode(Kind.SLIN, pcm) for pcm in _speech()]
         ),
-        "freeswitch": Wire("http", upgrade("/freeswitch?rate=8000"), [frame(2, pcm) for pcm in _speech()]),
-        "freeswitch stereo": Wire(
-            "http", upgrade("/freeswitch?rate=8000&channels=2"), [frame(2, pcm) for pcm in _stereo()]
+        "freeswitch": Wire("http", upgrade("/freeswitch?rate=8000"), _binary(_speech())),
+        "freeswitch stereo": Wire("http", upgrade("/freeswitch?rate=8000&channels=2"), _binary(_stereo())),
+        "asterisk_websocket": Wire(
+            "http", upgrade("/asterisk") + encode_message(Opcode.TEXT, start.encode(), MASK), _binary(ulaw)
         ),
-        "asterisk_websocket": Wire("http", upgrade("/asterisk") + frame(1, START), [frame(2, each) for each in ulaw]),
     }
 
 

@@ -19,9 +19,14 @@ settings.load_profile("any machine")
 
 
 ON_BOTH = {"test_gateway.py", "test_freeswitch.py", "test_asterisk_websocket.py"}
+ON_UVLOOP = {"test_many_forks.py"}
+"""What wants the speed of earnest."""
 
 
 @pytest.hookimpl
 def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
     own: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {"asyncio": asyncio.new_event_loop}
-    return {**own, "uvloop": uvloop.new_event_loop} if item.path.name in ON_BOTH else own
+    earnest: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {"uvloop": uvloop.new_event_loop}
+    if item.path.name in ON_UVLOOP:
+        return earnest
+    return own | earnest if item.path.name in ON_BOTH else own

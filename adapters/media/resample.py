@@ -20,6 +20,8 @@ STOP_BAND_DB = 70.0
 TRANSITION = 0.3
 """Width of the filter's slope, as a part of the lower rate's half: 3.4 to 4.6 kHz for 8 kHz telephony."""
 
+_LOWEST, _HIGHEST = np.float32(-32768), np.float32(32767)
+
 
 class Resampler:
     """Brings 20 ms blocks at one rate to 20 ms blocks at 16 kHz, as one continuous signal.
@@ -49,7 +51,8 @@ class Resampler:
         self._input[self._tail :] = np.frombuffer(block, "<i2")
         np.matmul(self._windows, self._matrix, out=self._output)
         np.rint(self._output, out=self._output)
-        np.clip(self._output, -32768, 32767, out=self._output)
+        np.maximum(self._output, _LOWEST, out=self._output)  # np.clip takes almost twice as long for so few samples
+        np.minimum(self._output, _HIGHEST, out=self._output)
         return self._output.astype("<i2").tobytes()
 
 

@@ -20,7 +20,7 @@ COMMANDS = {
     "call": ("gateway.cli.call", "call", "Play files into a gateway as a telephone system would."),
     "transcribe": ("gateway.cli.transcribe", "transcribe", "Transcribe audio files."),
     "models": ("gateway.cli.models", "models", "See, fetch, check and try the models that transcribe."),
-    "demo": ("gateway.cli.demo", "demo", "Watch two calls being transcribed, start to end."),
+    "demo": ("gateway.cli.demo", "demo", "Watch three calls being transcribed, start to end."),
 }
 
 
