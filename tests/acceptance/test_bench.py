@@ -41,7 +41,6 @@ def test_the_cost_of_every_wire_is_told() -> None:
     assert done.returncode == 0, done.stderr
     told = msgspec.json.decode(done.stdout.splitlines()[-1])
     assert list(told["us_per_frame"]) == ["audiosocket", "freeswitch", "freeswitch stereo", "asterisk_websocket"]
-    assert all(cost > 0 for cost in told["us_per_frame"].values())
 
 
 def test_interims_take_nothing_back_that_was_stable() -> None:
