@@ -92,7 +92,7 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
 
 def final(spoken: Spoken, heard: Hypothesis, place: Place, clock: Clock, now: float) -> TranscriptFinal:
     """Make the event of a decoded utterance."""
-    begins, wanted = spoken.audio_ms, spoken.settings.transcripts
+    begins, wanted = max(0, spoken.audio_ms), spoken.settings.transcripts
     words = [
         WordInfo(
             text=word.text,

@@ -43,15 +43,17 @@ class Timeline:
         ahead = self._position - (self._now - self._zero)
         return max(0.0, self._filled - max(0.0, ahead))
 
-    def place(self, seconds: float, arrived_at: float) -> None:
-        """Append a frame's audio."""
-        self._position += seconds
+    def place(self, seconds: float, arrived_at: float) -> float:
+        """Append a frame's audio; tell by how many seconds that puts the clock back."""
+        early = 0.0 if self._position else self._said_before_zero(seconds, arrived_at)
+        self._position += seconds - early
         self._last_arrival = self._now = arrived_at
         lag = arrived_at - self._zero - self._position
         if self._watched_since is None:
             self._watched_since, self._least_lag = arrived_at, lag
         elif lag < self._least_lag:
             self._least_lag = lag
+        return early
 
     def pad(self, seconds: float) -> None:
         """Append what a block was filled up with."""
@@ -83,6 +85,14 @@ class Timeline:
         if lag < -SLACK_SECONDS:
             return -self._put_back(min(-lag, self._filled))
         return 0.0
+
+    def _said_before_zero(self, seconds: float, arrived_at: float) -> float:
+        """Tell how much of a track's first frame is older than the track.
+
+        A connection that took seconds to be made brings at once what was said meanwhile.
+        """
+        early = seconds - (arrived_at - self._zero)
+        return early if early > HOLE_SECONDS else 0.0
 
     def _append_silence(self, missing: float) -> float:
         silence = max(0, int(missing / STEP_SECONDS)) * STEP_SECONDS

@@ -41,7 +41,10 @@ class MediaTrack:
 
     @property
     def put_back_ms(self) -> int:
-        """By how much the blocks given so far are more than their time: silence that late audio made needless."""
+        """By how much the blocks given so far are more than their time.
+
+        That is silence that late audio made needless, and what was said before the track's first moment.
+        """
         return round(self._put_back_seconds * 1000)
 
     @property
@@ -57,7 +60,7 @@ class MediaTrack:
             current, before = self._change(frame.format)
         seconds = frame.format.seconds(frame.payload)
         self._audio_seconds += seconds
-        self._timeline.place(seconds, arrived_at)
+        self._put_back_seconds += self._timeline.place(seconds, arrived_at)
         blocks = current.push(frame.payload)
         return chain(before, blocks) if before else blocks
 

@@ -308,3 +308,30 @@ def test_a_track_without_audio_says_so() -> None:
     assert str(track) == "(no audio yet)"
     assert list(track.finish()) == []
     assert track.format is None
+
+
+# What was said before the track began.
+
+
+def test_seconds_that_come_at_once_at_the_beginning_were_said_before_it() -> None:
+    track = MediaTrack(100.0)
+    blocks = list(track.push(AudioFrame("x", SLIN, bytes(16 * 1500)), 100.1))
+    assert len(blocks) == 75
+    assert track.put_back_ms == 1400
+    assert list(track.fill(100.6)) != [], "the track is in time, and silence is fed as soon as frames stop"
+    assert track.gap_ms == pytest.approx(300, abs=20)
+
+
+@pytest.mark.parametrize("ms", [20, 40, 100, 200])
+def test_a_first_packet_of_any_length_is_nothing_of_the_kind(ms: int) -> None:
+    track = MediaTrack(100.0)
+    list(track.push(AudioFrame("x", SLIN, bytes(16 * ms)), 100.0))
+    assert track.put_back_ms == 0
+
+
+def test_nor_is_a_burst_later_on() -> None:
+    track = MediaTrack(100.0)
+    for number in range(10):
+        list(track.push(AudioFrame("x", SLIN, bytes(320)), 100.0 + number * 0.02))
+    list(track.push(AudioFrame("x", SLIN, bytes(16 * 1500)), 100.2))
+    assert track.put_back_ms == 0
