@@ -42,10 +42,11 @@ C = TypeVar("C", bound=Connection)
 
 
 class Connections(Generic[C]):
-    """The connections of one listener, in the order in which they came."""
+    """The connections of one listener, in the order in which they came; `most_waiting` may be fewer than elsewhere."""
 
-    def __init__(self, listener: str) -> None:
+    def __init__(self, listener: str, most_waiting: int | None = None) -> None:
         self._listener = listener
+        self._most_waiting = most_waiting
         self._open: dict[C, None] = {}
         self._last_gone = asyncio.Event()
 
@@ -58,9 +59,10 @@ class Connections(Generic[C]):
     def welcome(self, connection: C) -> None:
         """Keep a connection that was made; where too many have not said who they are, the first of them goes."""
         self._open[connection] = None
-        if len(self._open) > MOST_WAITING:
+        most = self._most_waiting or MOST_WAITING
+        if len(self._open) > most:
             waiting = [each for each in self._open if each.waiting]
-            if len(waiting) > MOST_WAITING:
+            if len(waiting) > most:
                 waiting[0].drop("too many connections that have not introduced themselves")
 
     def forget(self, connection: C) -> None:

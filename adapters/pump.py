@@ -8,8 +8,21 @@ from typing import TYPE_CHECKING, Generic
 import msgspec
 import structlog
 
+from adapters.allowance import Allowance
 from adapters.rate import RateCheck, RateVerdict
-from adapters.stream import AudioFrame, Data, Refusal, StreamEnd, StreamEnded, StreamOffer, StreamStarted, WireError
+from adapters.stream import (
+    AudioFrame,
+    Data,
+    Hearing,
+    Refusal,
+    Remark,
+    StreamEnd,
+    StreamEnded,
+    StreamMessage,
+    StreamOffer,
+    StreamStarted,
+    WireError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -26,7 +39,10 @@ FRAMES_PER_SECOND, FRAMES_AT_ONCE = 1_000.0, 20_000.0
 """More events than this are a flood. Asterisk sends 100 a second at most, and after a stall of minutes all at once."""
 
 MESSAGES_PER_SECOND, MESSAGES_AT_ONCE = 20.0, 200.0
-"""The same for events that are no audio: people press some ten keys a second."""
+"""The same for events that are no audio: people press some ten keys a second. A text counts once more for each
+kilobyte of it."""
+
+TEXT_UNIT = 1024
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,8 +86,8 @@ class Pump(Generic[Data]):
         self._audio_seconds = 0.0
         self._tracks = 1
         self._too_fast = False
-        self._frames = _Allowance(FRAMES_PER_SECOND, FRAMES_AT_ONCE, self._opened_at)
-        self._messages = _Allowance(MESSAGES_PER_SECOND, MESSAGES_AT_ONCE, self._opened_at)
+        self._frames = Allowance(FRAMES_PER_SECOND, FRAMES_AT_ONCE, self._opened_at)
+        self._messages = Allowance(MESSAGES_PER_SECOND, MESSAGES_AT_ONCE, self._opened_at)
         self._log = log.bind(listener=listener.name, peer=address)
 
     @property
@@ -107,7 +123,7 @@ class Pump(Generic[Data]):
             if now - self._opened_at > self._limits.handshake_seconds:
                 self.end(StreamEnd.IDLE, "the peer did not introduce itself in time")
         elif self._limits.idle_seconds is not None and now - self._last_arrival > self._limits.idle_seconds:
-            self.end(StreamEnd.IDLE)
+            self._end(StreamEnded(StreamEnd.IDLE, stays=self._peer.hearing is not Hearing.NOTHING))
 
     def _end(self, ended: StreamEnded) -> None:
         if self._outcome is not None:
@@ -148,6 +164,8 @@ class Pump(Generic[Data]):
                 self._start(event, now)
             case StreamEnded():
                 self._end(event)
+            case Remark(text):
+                self._log.warning(text)
             case _:
                 self._take_message(event, now)
 
@@ -170,7 +188,8 @@ class Pump(Generic[Data]):
             self._log.error("audio comes faster than anybody can speak; the excess is dropped")
 
     def _take_message(self, event: StreamEvent, now: float) -> None:
-        if not self._messages.take(now):
+        kilobytes = len(event.text) / TEXT_UNIT if isinstance(event, StreamMessage) else 0.0
+        if not self._messages.take(now, 1.0 + kilobytes):
             raise WireError("too many messages")
         if self._sink is not None:
             self._sink.handle(event, now)
@@ -190,22 +209,3 @@ class Pump(Generic[Data]):
         for remark in started.remarks:
             self._log.warning(remark)
         sink.handle(started, now)
-
-
-class _Allowance:
-    """So many at once, and so many a second in the long run."""
-
-    __slots__ = ("_at_once", "_left", "_per_second", "_refilled_at")
-
-    def __init__(self, per_second: float, at_once: float, now: float) -> None:
-        self._per_second = per_second
-        self._at_once = self._left = at_once
-        self._refilled_at = now
-
-    def take(self, now: float) -> bool:
-        """Take one, if one is left."""
-        if now > self._refilled_at:
-            self._left = min(self._at_once, self._left + (now - self._refilled_at) * self._per_second)
-            self._refilled_at = now
-        self._left -= 1
-        return self._left >= 0

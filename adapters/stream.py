@@ -112,6 +112,12 @@ class StreamMessage(msgspec.Struct, frozen=True):
     text: str
 
 
+class Remark(msgspec.Struct, frozen=True):
+    """What the operator should know about a stream, found out while it goes on; nothing that the peer wrote."""
+
+    text: str
+
+
 class Flush(msgspec.Struct, frozen=True):
     """The peer wants what was said so far, now."""
 
@@ -125,7 +131,7 @@ class StreamEnded(msgspec.Struct, frozen=True):
     """The peer stays to be told what was said until here, and waits to be closed after that."""
 
 
-StreamEvent = StreamStarted | AudioFrame | DigitPressed | StreamMessage | Flush | StreamEnded
+StreamEvent = StreamStarted | AudioFrame | DigitPressed | StreamMessage | Remark | Flush | StreamEnded
 
 
 class WireError(Exception):
@@ -168,6 +174,8 @@ class Listener(msgspec.Struct, frozen=True, kw_only=True):
     """Streams of one account are of one call when they bring the same external call id."""
     registered_only: bool = False
     """Whether a stream must have been registered beforehand."""
+    takes_announced: bool = True
+    """Whether a stream is what was announced under its name. Not where clients whom nobody vouches for choose names."""
 
 
 class StreamOffer(msgspec.Struct, frozen=True, kw_only=True):

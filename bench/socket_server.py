@@ -73,7 +73,9 @@ async def main() -> None:
     port = StreamPort()
     forks = freeswitch.servers([FreeSwitchListener()], ear, clock, port)
     channels = asterisk_websocket.servers([AsteriskWebSocketListener()], ear, clock, port)
-    http = HttpServer(Http(port=0), [*routes(freeswitch.PATH, forks), *routes(asterisk_websocket.PATH, channels)])
+    http = HttpServer(
+        Http(port=0), [*routes(freeswitch.PATH, forks, clock), *routes(asterisk_websocket.PATH, channels, clock)]
+    )
     print(json.dumps({"audiosocket": await audiosocket.start(), "http": await http.start()}), flush=True)
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
     print(json.dumps({"frames": ear.frames}), flush=True)

@@ -10,6 +10,7 @@ import os
 import random
 import time
 from contextlib import AsyncExitStack
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,11 +23,10 @@ from adapters.asterisk.server import AudioSocketServer
 from adapters.freeswitch import server as freeswitch
 from adapters.stream import StreamEnd
 from adapters.tls import ServerTls
+from adapters.wire.server import announce
 from adapters.wire.server import routes as ways_in
-from asr.policy import Limits
 from asr.scheduler import Scheduler
-from asr.spool import Spool
-from asr.types import BYTES_PER_MS
+from gateway.assembling import normalizer, spool, waiting_limits
 from gateway.delivery.interims import Interims
 from gateway.delivery.outbox import Outbox, OutboxError
 from gateway.delivery.posting import new_session
@@ -37,7 +37,6 @@ from gateway.http.server import HttpServer
 from gateway.http.streaming import StreamPort
 from gateway.means import Means
 from gateway.metrics import Metrics
-from gateway.normalizing import Normalizer, load_function
 from gateway.recovery import end_unfinished_calls
 from gateway.registry import Registry
 from gateway.routes import Routes
@@ -49,14 +48,13 @@ if TYPE_CHECKING:
 
     from adapters.wire.server import WebSocketServer
     from asr.types import Engine
-    from config.settings import Endpoint, Models, Settings
+    from config.settings import Endpoint, Settings
     from gateway.events import StoredEvent
 
 log = structlog.get_logger()
 
 TICK_SECONDS = 0.1
 PRUNE_SECONDS = 3600.0
-MIB = 1 << 20
 
 # How the time of a hurried end is spent. Beside these, connections have two seconds for their farewell.
 DECODE_SHARE = 0.4
@@ -84,20 +82,6 @@ def state_directory(settings: Settings) -> Path:
     return Path(chosen).expanduser() if chosen else Path.home() / ".local" / "state" / "linescribe"
 
 
-def _limits(models: Models) -> Limits:
-    return Limits(total=models.waiting_audio_mib * MIB, track=models.waiting_track_seconds * 1000 * BYTES_PER_MS)
-
-
-def _spool(settings: Settings) -> Spool | None:
-    most = settings.models.spool_mib * MIB
-    return Spool(lambda: state_directory(settings), most) if most else None
-
-
-def _normalizer(settings: Settings) -> Normalizer | None:
-    name = settings.transcripts.normalizer
-    return Normalizer(load_function(name)) if name else None
-
-
 class Gateway:
     """One running gateway. The engine is its caller's, loaded and warm.
 
@@ -113,8 +97,8 @@ class Gateway:
         self._scheduler = Scheduler(
             engine,
             clock=clock,
-            limits=_limits(settings.models),
-            spool=_spool(settings),
+            limits=waiting_limits(settings.models),
+            spool=spool(settings, partial(state_directory, settings)),
             interims=settings.interims,
         )
         self._interims = Interims(settings.delivery, clock=clock, wall=wall)
@@ -123,7 +107,7 @@ class Gateway:
             decoder=self._scheduler,
             publish=self._publish,
             interims=self._interims,
-            normalizer=_normalizer(settings),
+            normalizer=normalizer(settings),
             clock=clock,
             wall=wall,
         )
@@ -223,15 +207,17 @@ class Gateway:
         self._tls = ServerTls(settings.tls, "http") if settings.tls else None
         calls = CallsApi(self._registry, self._settings, clock=clock, wall=wall)
         page = MetricsPage(Metrics(self._registry, self._registry.door, self._scheduler, clock))
-        streams = chain.from_iterable(ways_in(path, servers) for path, servers in self._websockets.items())
+        streams = chain.from_iterable(ways_in(path, servers, clock) for path, servers in self._websockets.items())
         server = HttpServer(
             settings,
             [*calls.routes(), *page.routes(), *streams],
-            discreet=tuple(self._websockets),
+            guarded=any(each.credentials for each in (*self._settings.freeswitch, *self._settings.asterisk_websocket)),
             tls=self._tls.context if self._tls else None,
         )
         port = await server.start()
         stack.push_async_callback(server.close)
+        for path, servers in self._websockets.items():
+            announce(path, servers, port)
         return port
 
     async def _finish_calls(self, group: asyncio.TaskGroup, calls: asyncio.Task[None]) -> None:

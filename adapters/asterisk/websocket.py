@@ -22,7 +22,7 @@ from adapters.wire.parameters import LONGEST_NAME, bounded, read_object
 from adapters.wire.patience import Patience
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 KIND = "asterisk_websocket"
 
@@ -58,12 +58,13 @@ class ChanWebSocketWire:
     """One connection. `track` is what the listener says of the voice that comes in.
 
     `query` are the URL's parameters, a hint alone: Asterisk repeats those of the call before where a dial string has
-    none of its own (`v()`), so they never name a call, and variables go before them.
+    none of its own (`v()`), so they never name a call, and variables go before them. `mask` takes secrets out.
     """
 
-    def __init__(self, track: Track, query: Mapping[str, str]) -> None:
+    def __init__(self, track: Track, query: Mapping[str, str], mask: Callable[[str], str] = str) -> None:
         self._track = track
         self._query = query
+        self._mask = mask
         self._format: AudioFormat | None = None
         self._read = _read_plain
         self._patience = Patience()
@@ -98,7 +99,8 @@ class ChanWebSocketWire:
         # Before 20.17, 22.7 and 23.1 plain text tells the channel's name alone.
         channel = next(filter(None, (_name(event.get(key)) for key in ("channel_id", "channel"))), None)
         variables = _variables(event.get("channel_variables"))
-        parameters, all_kept = bounded((*self._query.items(), *variables.items()))
+        said = (*self._query.items(), *variables.items())
+        parameters, all_kept = bounded((name, self._mask(value)) for name, value in said)
         call = next((variables[name] for name in CALL_NAMES if _name(variables.get(name))), channel)
         return StreamStarted(
             stream_id=channel,

@@ -31,12 +31,15 @@ class ChanWebSocketDialect:
     """
 
     manner = Manner(compress=False, hearing=Hearing.NOTHING)
+    most_waiting = None
 
     def __init__(self, settings: AsteriskWebSocketListener) -> None:
         self._track = Track(id=settings.role, role=TrackRole(settings.role), label=settings.label)
-        self.listener = Listener(kind=KIND, name=settings.name, account=settings.account)
+        self.listener = Listener(
+            kind=KIND, name=settings.name, account=settings.account, takes_announced=settings.account is not None
+        )
         self.access = Access(settings)
-        self.limits = Limits(
+        self._limits = Limits(
             handshake_seconds=settings.first_message_seconds, idle_seconds=settings.idle_timeout_seconds
         )
 
@@ -46,7 +49,7 @@ class ChanWebSocketDialect:
 
     def visit(self, query: Mapping[str, str], *, shown: bool) -> Visit:  # noqa: ARG002  it has, or it is not here
         """Keep the URL's parameters as a hint; they may be those of the call before."""
-        return Visit(wire=ChanWebSocketWire(self._track, query), call=None)
+        return Visit(wire=ChanWebSocketWire(self._track, query, self.access.masked), limits=self._limits, call=None)
 
 
 def servers(

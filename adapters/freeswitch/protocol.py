@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 KIND = "freeswitch"
 
 NO_JSON = "metadata that is no JSON object is kept as the parameter metadata: look at its quotes (docs/freeswitch.md)"
+ODD_RATE = (
+    "the metadata names a rate that cannot be taken, and it is left aside: fork with 8k or 16k, and say the same"
+    " (docs/freeswitch.md)"
+)
 TOO_MUCH = "more metadata came than is kept: 64 parameters, of 8,192 characters each, 16,000 in all"
 CROSSED = (
     "the URL names another call than the metadata, which is believed: FreeSWITCH mixes calls up once a handshake of its"
@@ -49,29 +53,39 @@ class Introduction:
         return self._url.call
 
     def open(self, metadata: str | None) -> Opening:
-        """Make of everything what the stream is. Raises WireError."""
+        """Make of everything what the stream is. Raises WireError where a token is owed."""
         content = read_object(metadata) if metadata else {}
-        try:
-            said = read(content or {})
-        except ValueError as error:
-            raise WireError(str(error)) from error
+        said = read(content or {})
         if not self._shown and not self._access.knows(said.token or ""):
             raise WireError(NO_TOKEN)
-        opaque = [("metadata", self._access.masked(metadata)[:LONGEST_VALUE])] if metadata and content is None else []
-        parameters, all_kept = bounded((*self._url.parameters, *said.parameters, *opaque))
+        opaque = [("metadata", metadata[:LONGEST_VALUE])] if metadata and content is None else []
+        parameters, all_kept = bounded(
+            (name, self._access.masked(value)) for name, value in (*self._url.parameters, *said.parameters, *opaque)
+        )
         crossed = None not in (said.call, self._url.call) and said.call != self._url.call
-        remarks = {NO_JSON: content is None, TOO_MUCH: not all_kept, CROSSED: crossed}
+        remarks = {
+            NO_JSON: content is None,
+            ODD_RATE: said.odd_rate,
+            TOO_MUCH: not all_kept,
+            CROSSED: crossed,
+        }
         call = said.call or self._url.call
+        tracks = self._tracks(said)
         started = StreamStarted(
             stream_id=call,
             external_call_id=call,
-            tracks=self._tracks(said),
+            tracks=tracks,
             parameters=parameters,
-            wishes=self._url.wishes | said.wishes,
+            wishes=self._url.wishes | said.wishes | self._label(said, tracks),
             remarks=tuple(remark for remark, holds in remarks.items() if holds),
         )
         rate_hz = said.rate_hz or self._url.rate_hz or self._settings.rate_hz
         return Opening(started=started, format=AudioFormat(Encoding.L16, rate_hz))
+
+    def _label(self, said: Said, tracks: tuple[Track, ...]) -> dict[str, str]:
+        """Give the word that a fork has for its one speaker: it goes before a route's."""
+        label = said.label or self._url.label
+        return {"label": label} if label is not None and len(tracks) == 1 else {}
 
     def _tracks(self, said: Said) -> tuple[Track, ...]:
         """Name the speakers: the party on the channel that is forked, and beside it the other one."""

@@ -22,10 +22,13 @@ if TYPE_CHECKING:
 
 PATH = "/freeswitch"
 
+MOST_STRANGERS, STRANGER_SECONDS = 32, 5.0
+"""Where a token may come in the metadata, anybody may connect: so many at a time, and no longer than that."""
+
 REMEDY = "say in the URL what the command says, as in ?rate=16000&channels=2 with stereo 16k (docs/freeswitch.md)"
 ADVICE = {
-    RateVerdict.SLOW: f"audio comes at half the rate that it is taken to have, or less: {REMEDY}",
-    RateVerdict.FAST: f"audio comes at twice the rate that it is taken to have, or more: {REMEDY}",
+    RateVerdict.SLOW: f"less audio comes than the rate says that it is taken to have: {REMEDY}",
+    RateVerdict.FAST: f"more audio comes than the rate says that it is taken to have: {REMEDY}",
 }
 
 
@@ -34,12 +37,11 @@ class FreeSwitchDialect:
 
     def __init__(self, settings: FreeSwitchListener) -> None:
         self._settings = settings
-        self.listener = Listener(kind=KIND, name=settings.name, account=settings.account)
-        self.access = Access(settings, metadata_token=settings.metadata_token)
-        # Stereo and mixed forks send nothing at all until the other side speaks; but metadata, or audio, comes first.
-        self.limits = Limits(
-            handshake_seconds=settings.first_message_seconds, idle_seconds=settings.idle_timeout_seconds
+        self.listener = Listener(
+            kind=KIND, name=settings.name, account=settings.account, takes_announced=settings.account is not None
         )
+        self.access = Access(settings, metadata_token=settings.metadata_token)
+        self.most_waiting = MOST_STRANGERS if settings.metadata_token else None
         self.manner = Manner(compress=True, hearing=Hearing(settings.transcripts), encode=transcription, advice=ADVICE)
 
     def subprotocol(self, offered: Sequence[str]) -> str | None:
@@ -49,7 +51,13 @@ class FreeSwitchDialect:
     def visit(self, query: Mapping[str, str], *, shown: bool) -> Visit:
         """Read what the dialplan wrote into the URL. Raises ValueError."""
         introduction = Introduction(self._settings, query, self.access, shown=shown)
-        return Visit(wire=PreamblePcmWire(introduction.open), call=introduction.call)
+        # Stereo and mixed forks send nothing at all until the other side speaks; but metadata comes at once.
+        patience = self._settings.first_message_seconds
+        limits = Limits(
+            handshake_seconds=patience if shown else min(patience, STRANGER_SECONDS),
+            idle_seconds=self._settings.idle_timeout_seconds,
+        )
+        return Visit(wire=PreamblePcmWire(introduction.open), limits=limits, call=introduction.call)
 
 
 def transcription(transcript: Transcript) -> bytes:

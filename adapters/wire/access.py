@@ -26,6 +26,11 @@ if TYPE_CHECKING:
 FORWARDING = (hdrs.FORWARDED, hdrs.X_FORWARDED_FOR, hdrs.VIA, "X-Real-IP")
 """What proxies add: a client behind one is not on this machine, though the proxy may be."""
 
+REMEDY = (
+    "write 127.0.0.1 or localhost in the URL, where the client is on it; else give the listener credentials or"
+    " allowed_peers, or let it accept_anybody"
+)
+
 CHALLENGE: dict[str, str] = {hdrs.WWW_AUTHENTICATE: 'Basic realm="linescribe", charset="UTF-8"'}
 
 
@@ -92,14 +97,16 @@ class Access:
         return False
 
     def _check_local(self, approach: Approach) -> None:
-        """Where a listener knows nobody, let in who is on this machine, but no web page that is shown there."""
+        """Where a listener knows nobody, let in who is on this machine, and speaks to it as such.
+
+        A proxy may be there, too, that says nothing of whom it brings; and a browser, with a page from anywhere. Both
+        ask for another host than this one.
+        """
         headers = approach.headers
-        if not is_loopback(approach.client) or any(name in headers for name in FORWARDING):
-            remedy = "give it credentials or allowed_peers, or let it accept_anybody"
-            raise AccessError(403, "not_local", f"listener {self._name!r} takes calls of this machine alone: {remedy}")
-        origin = headers.get(hdrs.ORIGIN)
-        if origin is not None and not is_loopback(_host(origin)):
-            raise AccessError(403, "not_local", f"listener {self._name!r} has no credentials, so no page brings calls")
+        asked = [f"//{headers.get(hdrs.HOST, '')}", *headers.getall(hdrs.ORIGIN, ())]
+        proxied = any(name in headers for name in FORWARDING)
+        if proxied or not is_loopback(approach.client) or not all(is_loopback(_host(each)) for each in asked):
+            raise AccessError(403, "not_local", f"listener {self._name!r} takes calls of this machine alone: {REMEDY}")
 
 
 def _of_headers(headers: MultiMapping[str]) -> Iterator[str]:
@@ -125,8 +132,8 @@ def _digest(text: str) -> bytes:
     return sha256(text.encode(errors="surrogatepass")).digest()
 
 
-def _host(origin: str) -> str:
+def _host(url: str) -> str:
     try:
-        return urlsplit(origin).hostname or ""
+        return urlsplit(url).hostname or ""
     except ValueError:
         return ""

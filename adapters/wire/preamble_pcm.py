@@ -11,15 +11,23 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
-from adapters.stream import AudioFormat, AudioFrame, StreamEnd, StreamEnded, StreamMessage, StreamStarted
+from adapters.stream import AudioFormat, AudioFrame, Remark, StreamEnd, StreamEnded, StreamMessage, StreamStarted
+from adapters.wire.alike import Alike
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from numpy.typing import NDArray
+
     from adapters.stream import StreamEvent
 
-LONGEST_MESSAGE = 65_536
+LONGEST_MESSAGE = 16_384
 """Characters of a text in mid-call that are kept; nobody's is nearly as long."""
+
+SAME_SOUND = (
+    "both channels carry the same sound, so that each word comes twice: is it one channel that was said to be two?"
+    " Say channels=1, and the rate that is sent"
+)
 
 
 class Opening(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,20 +43,24 @@ class PreamblePcmWire:
     def __init__(self, introduce: Callable[[str | None], Opening]) -> None:
         self._introduce = introduce
         self._opening: Opening | None = None
+        self._alike: Alike | None = None
+        """What looks at two channels, until it knows."""
         self._rest = b""
         """Part of a sample, or of a pair of them."""
 
     def receive_data(self, data: str | bytes) -> list[StreamEvent]:
         """Take one message. Raises WireError where its introduction cannot be used."""
         if self._opening is None:
-            text = data if isinstance(data, str) else None
-            self._opening = opening = self._introduce(text)
-            if text is not None:
-                return [opening.started]
-            return [opening.started, *self._meaning(b"" if isinstance(data, str) else data, opening)]
+            return self._begin(data)
         if isinstance(data, str):
             return [StreamMessage(data[:LONGEST_MESSAGE])] if data else []
         return self._meaning(data, self._opening)
+
+    def _begin(self, data: str | bytes) -> list[StreamEvent]:
+        self._opening = opening = self._introduce(data if isinstance(data, str) else None)
+        if len(opening.started.tracks) > 1:
+            self._alike = Alike(opening.format.rate_hz)
+        return [opening.started, *(() if isinstance(data, str) else self._meaning(data, opening))]
 
     def _meaning(self, data: bytes, opening: Opening) -> list[StreamEvent]:
         if not data:
@@ -58,9 +70,17 @@ class PreamblePcmWire:
         if len(tracks) == 1:
             return [AudioFrame(tracks[0].id, form, samples)] if samples else []
         pairs = np.frombuffer(samples, "<i2")
-        return [
+        events: list[StreamEvent] = [
             AudioFrame(track.id, form, pairs[channel::2].tobytes()) for channel, track in enumerate(tracks) if samples
         ]
+        if self._alike is not None:
+            events += self._compare(self._alike, pairs)
+        return events
+
+    def _compare(self, alike: Alike, pairs: NDArray[np.int16]) -> list[StreamEvent]:
+        same = alike.push(pairs)
+        self._alike = None if alike.decided else alike
+        return [Remark(SAME_SOUND)] if same else []
 
     def _whole(self, data: bytes, size: int) -> bytes:
         """Keep what is no whole sample yet for the next message; nearly always there is nothing to keep."""

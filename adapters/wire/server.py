@@ -11,6 +11,7 @@ from aiohttp import hdrs, web
 from adapters.connections import Connections
 from adapters.stream import Refusal, RefusalReason
 from adapters.wire.access import AccessError, Approach
+from adapters.wire.complaints import Complaints
 from adapters.wire.websocket import FAREWELL_SECONDS, Circumstances, WebSocketConnection
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True):
     """What the URL of an upgrade leads to."""
 
     wire: Wire[str | bytes]
+    limits: Limits
     call: str | None
     """What it calls the call, where that can be relied on."""
 
@@ -63,8 +65,8 @@ class Dialect(Protocol):
         ...
 
     @property
-    def limits(self) -> Limits:
-        """How long a connection may be silent."""
+    def most_waiting(self) -> int | None:
+        """How many connections may have yet to introduce themselves, where it is fewer than elsewhere."""
         ...
 
     @property
@@ -86,13 +88,18 @@ class WebSocketServer:
 
     def __init__(self, dialect: Dialect, host: ForeseeingHost, clock: Callable[[], float], port: HttpPort) -> None:
         self.listener = dialect.listener
-        self.connections = Connections[WebSocketConnection](self.listener.name)
+        self.connections = Connections[WebSocketConnection](self.listener.name, dialect.most_waiting)
         self._dialect = dialect
         self._host = host
         self._clock = clock
         self._port = port
+        self._complaints = Complaints()
         self._shared = Circumstances(
-            listener=self.listener, limits=dialect.limits, host=host, clock=clock, manner=dialect.manner
+            listener=self.listener,
+            host=host,
+            clock=clock,
+            manner=dialect.manner,
+            connections=self.connections,
         )
 
     async def accept(self, request: web.Request) -> web.StreamResponse:
@@ -106,18 +113,20 @@ class WebSocketServer:
         try:
             visit = self._visit(request, client)
         except AccessError as error:
-            log.warning("client turned away", listener=self.listener.name, peer=client, reason=str(error))
+            self._complain(client, str(error))
             return _refused(error.status, error.code, str(error), error.headers)
         except ValueError as error:
-            log.warning("stream refused", listener=self.listener.name, peer=client, reason=str(error))
+            self._complain(client, str(error))
             return _refused(400, "invalid", str(error))
         except Refusal as refusal:
-            log.warning("stream refused", listener=self.listener.name, peer=client, reason=refusal.reason)
+            self._complain(client, refusal.reason)
             return _unavailable(refusal.reason)
-        self._port.settle(request)
         offered = [each.strip() for each in request.headers.get(hdrs.SEC_WEBSOCKET_PROTOCOL, "").split(",")]
         subprotocol = self._dialect.subprotocol(list(filter(None, offered)))
-        return await WebSocketConnection(self._shared, visit.wire, client, subprotocol).run(request, self.connections)
+        connection = WebSocketConnection(
+            self._shared, visit.wire, visit.limits, address=client, subprotocol=subprotocol
+        )
+        return await connection.run(request, lambda: self._port.settle(request))
 
     def tick(self, now: float) -> None:
         """Hold every connection to its limits."""
@@ -126,6 +135,11 @@ class WebSocketServer:
     async def close(self) -> None:
         """Close whatever is still connected."""
         await self.connections.close(FAREWELL_SECONDS)
+
+    def _complain(self, client: str, reason: str) -> None:
+        untold = self._complaints.take(self._clock())
+        if untold is not None:
+            log.warning("client turned away", listener=self.listener.name, peer=client, reason=reason, others=untold)
 
     def _visit(self, request: web.Request, client: str) -> Visit:
         tokens = [request.match_info[TOKEN]] if TOKEN in request.match_info else []
@@ -138,19 +152,29 @@ class WebSocketServer:
         return visit
 
 
-def routes(path: str, servers: Sequence[WebSocketServer]) -> list[web.RouteDef]:
+def routes(path: str, servers: Sequence[WebSocketServer], clock: Callable[[], float]) -> list[web.RouteDef]:
     """Give the ways in to listeners of one kind: by name, and with a token behind it; to the first without, too."""
     named = {server.listener.name: server for server in servers}
     first = next(iter(named), "")
+    complaints = Complaints()
 
     async def accept(request: web.Request) -> web.StreamResponse:
         server = named.get(request.match_info.get("name", first))
         if server is None:
+            if complaints.take(clock()) is not None:
+                log.warning("client turned away: its path names no listener", path=path, listeners=list(named))
             return _refused(404, "not_found", f"there is no such listener: {path}/NAME names one of the settings")
         return await server.accept(request)
 
     paths = (path, f"{path}/{{name}}", f"{path}/{{name}}/{{{TOKEN}}}") if named else ()
     return [web.get(each, accept, allow_head=False) for each in paths]
+
+
+def announce(path: str, servers: Sequence[WebSocketServer], port: int) -> None:
+    """Tell the log where calls of one kind come in."""
+    for number, server in enumerate(servers):
+        ways = (path, f"{path}/{server.listener.name}")[number > 0 :]
+        log.info("listening", listener=server.listener.name, kind=server.listener.kind, port=port, paths=ways)
 
 
 def _unavailable(reason: RefusalReason) -> web.Response:

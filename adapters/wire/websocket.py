@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 import structlog
 from aiohttp import WebSocketError, WSCloseCode, WSMsgType, hdrs, web
 
+from adapters.allowance import Allowance
 from adapters.pump import Pump
 from adapters.sockets import harden
 from adapters.stream import Hearing, RefusalReason, StreamEnd, StreamEnded
@@ -17,8 +18,6 @@ from adapters.wire.outgoing import Outgoing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-
-    from aiohttp import WSMessage
 
     from adapters.connections import Connections
     from adapters.pump import Limits
@@ -33,6 +32,15 @@ FAREWELL_SECONDS = 2.0
 LONGEST_MESSAGE_BYTES = 2 * 1024 * 1024
 """mod_audio_fork's largest buffer, five seconds of 48 kHz stereo, is half of that."""
 
+COST_PER_SECOND, COST_AT_ONCE = 2_000.0, 20_000.0
+"""What a peer may send: each message costs 1, and 1 more for each kilobyte in it, unpacked. The most that a telephone
+system sends, 48 kHz stereo, costs 240 a second; after a minute's stall all of it comes at once."""
+
+KILOBYTE = 1024
+
+TURN_COST = 64
+"""After so much of one peer it is the others' turn."""
+
 WRITE_AHEAD_BYTES = 16 * 1024
 """So much is written to a peer before it is looked at whether it reads."""
 
@@ -45,6 +53,8 @@ CLOSE_CODES = {
     StreamEnd.ERROR: WSCloseCode.INTERNAL_ERROR,
 }
 """Of ends that are no matter of course; all others are said by 1000."""
+
+FLOOD = "more messages than any telephone system sends"
 
 
 class Manner(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,29 +72,48 @@ class Circumstances(msgspec.Struct, frozen=True, kw_only=True):
     """What all connections of a listener share."""
 
     listener: Listener
-    limits: Limits
     host: Host
     clock: Callable[[], float]
     manner: Manner
+    connections: Connections[WebSocketConnection]
+
+
+class _Socket(web.WebSocketResponse[Literal[False]]):
+    """aiohttp's, but that what was read before the connection was lost is still given."""
+
+    def _cancel(self, exc: BaseException) -> None:
+        """Be told that the connection is lost. aiohttp's own would let `receive` forget what it has not given yet."""
+        if self._reader is not None:
+            self._reader.set_exception(exc)
 
 
 class WebSocketConnection:
     """One connection; also the Peer of its stream. `run` is its request's task, and owns the one that sends."""
 
-    def __init__(self, shared: Circumstances, wire: Wire[str | bytes], address: str, subprotocol: str | None) -> None:
+    def __init__(
+        self,
+        shared: Circumstances,
+        wire: Wire[str | bytes],
+        limits: Limits,
+        *,
+        address: str,
+        subprotocol: str | None,
+    ) -> None:
         self._shared = shared
         self._pump = Pump[str | bytes](
             wire,
             listener=shared.listener,
             address=address,
-            limits=shared.limits,
+            limits=limits,
             host=shared.host,
             peer=self,
             clock=shared.clock,
             advice=shared.manner.advice,
         )
-        self._socket = web.WebSocketResponse(
-            timeout=FAREWELL_SECONDS,
+        self._socket = _Socket(
+            autoclose=False,
+            autoping=False,
+            decode_text=False,  # what is no UTF-8 ends no call
             compress=shared.manner.compress,
             max_msg_size=LONGEST_MESSAGE_BYTES,
             writer_limit=WRITE_AHEAD_BYTES,
@@ -93,11 +122,15 @@ class WebSocketConnection:
         self._socket.headers[hdrs.SERVER] = "linescribe"  # aiohttp's own would name its version and Python's
         self._log = log.bind(listener=shared.listener.name, peer=address)
         self._transport: asyncio.Transport | None = None
+        self._allowance = Allowance(COST_PER_SECOND, COST_AT_ONCE, shared.clock())
+        self._turn = 0.0
+        """What this peer has cost since the others had theirs."""
         self._outgoing = Outgoing()
+        self._pong: bytes | None = None
+        """What the last ping is to be answered with."""
         self._stirred = asyncio.Event()
         self._closing_since: float | None = None
-        self._saying_goodbye = False
-        """Whether our Close is on its way, and the peer's is waited for."""
+        self._said_close = False
         self._told_of_shedding = False
 
     @property
@@ -110,28 +143,32 @@ class WebSocketConnection:
         """Which transcripts the peer is sent."""
         return self._shared.manner.hearing
 
-    async def run(self, request: web.BaseRequest, connections: Connections[WebSocketConnection]) -> web.StreamResponse:
+    async def run(self, request: web.BaseRequest, on_open: Callable[[], None]) -> web.StreamResponse:
         """Answer the upgrade, and serve until it is over. Raises HTTPBadRequest where the handshake is none."""
-        await self._socket.prepare(request)
-        self._transport = request.transport
+        with suppress(ConnectionError):
+            await self._socket.prepare(request)
+            self._transport = request.transport
         if self._transport is None:
-            return self._socket  # the peer did not wait for the answer
-        connections.welcome(self)
+            return web.Response()  # to a peer that did not wait for the answer
+        on_open()
+        self._shared.connections.welcome(self)
         try:
             harden(self._transport)
             async with asyncio.TaskGroup() as group:
                 sending = group.create_task(self._send_all())
-                self._end(await self._receive_all())
-                if not self._saying_goodbye:
-                    sending.cancel()
+                ended = await self._receive_all()
+                self._pump.end(ended.reason, ended.error)
+                sending.cancel()
+            await self._answer_close(ended)
         finally:
-            connections.forget(self)
+            self._shared.connections.forget(self)
             self._pump.end(StreamEnd.CONNECTION_LOST)
+            self._transport.close()
         return self._socket
 
     def send(self, transcript: Transcript) -> int:
         """Let a transcript follow those that wait; what a slow peer cannot take is shed."""
-        if self._closing_since is not None or self._socket.closed:
+        if self._closing_since is not None or self._transport is None or self._transport.is_closing():
             return 0
         before = self._outgoing.finals_shed
         shed = self._outgoing.put(transcript)
@@ -162,40 +199,76 @@ class WebSocketConnection:
         if self._closing_since is not None and now - self._closing_since > FAREWELL_SECONDS:
             self.abort()
 
-    def _end(self, ended: StreamEnded) -> None:
-        self._pump.end(ended.reason, ended.error)
-
     async def _receive_all(self) -> StreamEnded:
         """Hand every message to the pump as it comes; tell how the connection ended.
 
-        Nothing else is awaited here: what was read when a connection is lost would be lost with it.
+        Nobody is waited for, but the others have their turns, however much this peer sends.
         """
         while True:
             message = await self._socket.receive()
-            if message.type in {WSMsgType.BINARY, WSMsgType.TEXT}:
-                self._pump.receive(message.data)
-            else:
-                return _meaning(message)
+            if not await self._is_bearable(message.data):
+                self.abort()  # it would not hear a Close out
+                return StreamEnded(StreamEnd.PROTOCOL_ERROR, FLOOD)
+            match message.type:
+                case WSMsgType.BINARY:
+                    self._pump.receive(message.data)
+                case WSMsgType.TEXT:
+                    self._pump.receive(message.data.decode(errors="replace"))
+                case WSMsgType.PING:
+                    self._pong = message.data
+                    self._stirred.set()
+                case WSMsgType.PONG:
+                    pass
+                case kind:
+                    return _meaning(kind, message.data)
+
+    async def _is_bearable(self, data: object) -> bool:
+        """Let others have their turn when it is time; tell False of what is too much."""
+        size = len(data) if isinstance(data, bytes) else 0
+        cost = 1.0 + size / KILOBYTE
+        self._turn += cost
+        if self._turn >= TURN_COST:
+            self._turn = 0.0
+            await asyncio.sleep(0)
+        return self._allowance.take(self._shared.clock(), cost)
 
     async def _send_all(self) -> None:
         with suppress(ConnectionError):
             while self._closing_since is None or self._outgoing:
                 self._stirred.clear()
-                while transcript := self._outgoing.take():
-                    await self._socket.send_frame(self._shared.manner.encode(transcript), WSMsgType.TEXT)
+                await self._send_waiting()
                 if self._closing_since is None:
                     await self._stirred.wait()
-            self._saying_goodbye = True
-            code, reason = _farewell(self._pump.outcome)
-            await self._socket.close(code=code, message=reason)
+            await self._say_close(*_farewell(self._pump.outcome))
+
+    async def _send_waiting(self) -> None:
+        if self._pong is not None:
+            pong, self._pong = self._pong, None
+            await self._socket.send_frame(pong, WSMsgType.PONG)
+        while transcript := self._outgoing.take():
+            await self._socket.send_frame(self._shared.manner.encode(transcript), WSMsgType.TEXT)
+
+    async def _answer_close(self, ended: StreamEnded) -> None:
+        """Say the same to a peer that has said Close; `run` lets the connection go after it.
+
+        To one that has broken the WebSocket's own rules aiohttp has said it.
+        """
+        if ended.reason is StreamEnd.HANGUP:
+            await self._say_close(WSCloseCode.OK, b"")
+
+    async def _say_close(self, code: int, reason: bytes) -> None:
+        if not self._said_close:
+            self._said_close = True
+            with suppress(ConnectionError):
+                await self._socket.send_frame(code.to_bytes(2, "big") + reason, WSMsgType.CLOSE)
 
 
-def _meaning(last: WSMessage) -> StreamEnded:
+def _meaning(kind: WSMsgType, data: object) -> StreamEnded:
     """Tell how a connection ended by the last that was heard of it."""
-    if last.type is WSMsgType.CLOSE:
+    if kind is WSMsgType.CLOSE:
         return StreamEnded(StreamEnd.HANGUP)
-    if last.type is WSMsgType.ERROR and isinstance(last.data, WebSocketError):
-        return StreamEnded(StreamEnd.PROTOCOL_ERROR, str(last.data))
+    if kind is WSMsgType.ERROR and isinstance(data, WebSocketError):
+        return StreamEnded(StreamEnd.PROTOCOL_ERROR, str(data))
     return StreamEnded(StreamEnd.CONNECTION_LOST)
 
 

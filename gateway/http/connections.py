@@ -58,13 +58,14 @@ class Connections:
     async def listen(self, host: str, port: int) -> asyncio.Server:
         """Open the port. Raises OSError."""
         seconds = self.limits.handshake_seconds if self.tls else None
+        farewell = self.limits.farewell_seconds if self.tls else None
         return await self.loop.create_server(
             lambda: HttpConnection(self),
             host,
             port,
             ssl=self.tls,
             ssl_handshake_timeout=seconds,
-            ssl_shutdown_timeout=seconds,
+            ssl_shutdown_timeout=farewell,
         )
 
     def admit(self, protocol: HttpConnection, transport: asyncio.Transport) -> bool:

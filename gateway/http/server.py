@@ -43,8 +43,8 @@ class HttpServer:
     """Serves `routes` on the port of the settings.
 
     What a handler raises is answered: ApiError as it says, anything else with 500 and a log line. It has the
-    account of a request under /v1/ from `account_of`, and the client from `seen_of`. What comes in a path after one of
-    the `discreet` ones may be a secret, and is not logged.
+    account of a request under /v1/ from `account_of`, and the client from `seen_of`. A path that is neither under /v1/
+    nor that of a route, word for word, may hold a secret, and is not logged. `guarded` says that clients show secrets.
     """
 
     def __init__(
@@ -52,14 +52,15 @@ class HttpServer:
         settings: Http,
         routes: Sequence[web.RouteDef],
         *,
-        discreet: Sequence[str] = (),
+        guarded: bool = False,
         tls: ssl.SSLContext | None = None,
         limits: Limits = Limits(),  # noqa: B008  it is frozen
     ) -> None:
         if settings.port is None:
             raise ValueError("Expected http.port: without it there is no HTTP")
         self._settings = settings
-        self._discreet = tuple(f"{path}/" for path in discreet)
+        self._guarded = guarded or bool(settings.tokens)
+        self._paths = {route.path for route in routes}
         self._port = settings.port
         self._tls = tls
         self._limits = limits
@@ -107,9 +108,9 @@ class HttpServer:
         host, kind = self._settings.host, "http" if self._tls is None else "https"
         log.info("listening", listener="http", kind=kind, host=host, port=port)
         sheltered = is_loopback(host) or self._tls is not None or self._settings.trusted_proxies
-        if self._settings.tokens and not sheltered:
+        if self._guarded and not sheltered:
             log.warning(
-                "tokens travel in the clear; set http.tls or put a TLS proxy before it", listener="http", host=host
+                "secrets travel in the clear; set http.tls or put a TLS proxy before it", listener="http", host=host
             )
 
     async def _serve(self, base: web.BaseRequest) -> web.StreamResponse:
@@ -138,8 +139,7 @@ class HttpServer:
 
     def _printable_path(self, request: web.Request) -> str:
         path = request.rel_url.raw_path
-        beginning = next(filter(path.startswith, self._discreet), None)
-        return printable(path) if beginning is None else f"{beginning}..."
+        return printable(path) if path in self._paths or path.startswith(GUARDED) else "/..."
 
     def _own(self) -> None:
         """Wait for the task of this request when the port is closed; aiohttp has made it, and does not."""

@@ -6,12 +6,16 @@ import asyncio
 import base64
 import json
 import socket
+import ssl
 import struct
 import zlib
+from contextlib import AsyncExitStack, suppress
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+import trustme
 from structlog.testing import capture_logs
 
 from adapters import connections
@@ -23,7 +27,7 @@ from tests.sound import prompt
 from tests.websocket_lines import ACCEPT, WebSocketLine, connected, line, upgrade
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, MutableMapping
     from pathlib import Path
 
 SPEECH = prompt("conf-onlyperson")
@@ -478,51 +482,167 @@ async def test_a_reader_that_does_not_read_is_shed_and_holds_up_nobody(
     assert len([each for each in logs if "reads too slowly" in each["event"]]) == 1
 
 
-HOSTILE = {
+PACKER = zlib.compressobj(wbits=-15)
+BOMB = frame(
+    BINARY, (PACKER.compress(bytes(2 << 20)) + PACKER.flush(zlib.Z_SYNC_FLUSH)).removesuffix(b"\0\0\xff\xff"), rsv=4
+)
+BREACHES = {
     "a message that is too long": frame(BINARY, bytes(3 << 20)),
-    "many fragments that are too long": frame(BINARY, bytes(1 << 20), fin=False)
-    + frame(0, bytes(1 << 20), fin=False) * 2,
+    "fragments that are too long": frame(BINARY, bytes(1 << 20), fin=False) + frame(0, bytes(1 << 20), fin=False) * 2,
     "a length beyond all": b"\x82\xff" + b"\x7f" + b"\xff" * 7 + bytes(4),
-    "text that is no UTF-8": frame(TEXT, b"\xff\xfe"),
     "a reserved opcode": frame(3, b"x"),
-    "reserved bits": frame(BINARY, b"x", rsv=4),
-    "no mask": b"\x82\x02ab",
+    "reserved bits": frame(BINARY, b"x", rsv=2),
     "a continuation of nothing": frame(0, b"x"),
     "a fragmented ping": frame(9, b"x", fin=False),
     "a long ping": frame(9, bytes(200)),
     "a close that is none": frame(CLOSE, b"\x00"),
     "a code that nobody may send": close_frame(1005),
     "noise": bytes(range(256)) * 20,
-    "more text than anybody sends": message_frame("x") * 2_000,
-    "more frames than anybody sends": message_frame(b"ab") * 30_000,
-    "nothing": b"",
+}
+FLOODS = {
+    "texts": message_frame("x") * 1_000,
+    "long texts": message_frame("x" * 16_000) * 20,
+    "frames": message_frame(b"ab") * 5_000,
+    "empty texts": message_frame("") * 5_000,
+    "pings": frame(9, b"") * 5_000,
+    "pongs": frame(10, b"") * 5_000,
+    "audio": frame(BINARY, bytes(1 << 20)) * 5,
+    "bombs": BOMB * 10,
 }
 
 
-@pytest.mark.parametrize("attack", HOSTILE.values(), ids=HOSTILE)
-@pytest.mark.parametrize("introduced", [False, True])
-async def test_a_peer_that_breaks_the_rules_costs_its_own_call_alone(
-    home: House, attack: bytes, introduced: bool
-) -> None:
+async def spoil(home: House, attack: bytes, *, introduced: bool, times: int) -> dict[str, Any]:
+    """Let a peer do its worst beside a call, until it is cut off; see to the end of that call, and give its own."""
+    deflate = "Sec-WebSocket-Extensions: permessage-deflate"
     async with (
-        line(home.http_port, "/freeswitch?call=bad") as bad,
+        line(home.http_port, "/freeswitch?call=bad", *([deflate] if attack.startswith(b"\xc2") else [])) as bad,
         line(home.http_port, "/freeswitch?call=good") as good,
     ):
         await good.speak(SPEECH[:16_000], 320)
         if introduced:
             await bad.say("{}")
             await home.inbox.wait("call.started", 1, "bad")
-        bad.writer.write(attack)
-        bad.writer.write_eof()
-        await bad.rest()
+        with suppress(ConnectionError):
+            for _ in range(times):
+                bad.writer.write(attack)
+                await bad.writer.drain()
+        await bad.rest()  # it says no Close, and ends nothing: the gateway does
         await good.speak(SPEECH[16_000:] + PAUSE, 320)
         await good.hear()
         await good.hang_up()
         (ended,) = await home.inbox.wait("call.ended", 1, "good")
         assert (ended["reason"], ended["utterances"], ended["failed"]) == ("hangup", 1, 0)
-        if introduced:
-            (ended,) = await home.inbox.wait("call.ended", 1, "bad")
-            assert ended["reason"] in {"protocol_error", "connection_lost", "hangup"}
+        return (await home.inbox.wait("call.ended", 1, "bad"))[0] if introduced else {}
+
+
+@pytest.mark.parametrize("attack", BREACHES.values(), ids=BREACHES)
+@pytest.mark.parametrize("introduced", [False, True])
+async def test_a_peer_that_breaks_the_rules_costs_its_own_call_alone(
+    home: House, attack: bytes, introduced: bool
+) -> None:
+    ended = await spoil(home, attack, introduced=introduced, times=1)
+    assert not introduced or (ended["reason"], ended["error"]["code"]) == ("protocol_error", "protocol_error")
+
+
+@pytest.mark.parametrize("attack", FLOODS.values(), ids=FLOODS)
+async def test_a_peer_that_sends_without_end_is_cut_off(home: House, attack: bytes) -> None:
+    ended = await spoil(home, attack, introduced=True, times=1_000_000)
+    assert ended["reason"] == "protocol_error"
+    assert ended["error"]["message"] in {"too many frames", "too many messages", websocket.FLOOD}
+
+
+async def test_text_that_is_no_utf_8_ends_no_call(home: House) -> None:
+    """mod_audio_fork cuts metadata after 8,192 bytes, and these may be in the middle of a character."""
+    cut = ('{"callId":"c1","n":"' + "ü" * 5_000).encode()[:8_191]
+    async with line(home.http_port, "/freeswitch?call=c1") as fork:
+        fork.writer.write(frame(TEXT, cut))
+        await fork.speak(SPEECH, 320)
+        fork.writer.write(frame(TEXT, "schön".encode("latin-1")))
+        await fork.hang_up()
+    (ended,) = await home.inbox.wait("call.ended")
+    assert (ended["reason"], ended["utterances"], ended["source"]["call_id"]) == ("hangup", 1, "c1")
+    assert ended["parameters"]["metadata"].startswith('{"callId":"c1","n":"üü')
+    assert [each["text"] for each in home.inbox.of("call.message")] == ["sch\N{REPLACEMENT CHARACTER}n"]
+
+
+async def test_pings_of_a_peer_that_does_not_read_hold_up_nothing_of_its_call(home: House) -> None:
+    async with line(home.http_port, "/freeswitch") as fork:
+        fork.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        await fork.say("{}")
+        for start in range(0, len(SPEECH), 320):
+            fork.writer.write(frame(9, bytes(125)) * 30 + message_frame(SPEECH[start : start + 320]))
+            await fork.writer.drain()
+        fork.writer.write(close_frame())
+        (ended,) = await home.inbox.wait("call.ended")
+    assert (ended["reason"], ended["utterances"]) == ("hangup", 1)
+
+
+async def test_seconds_that_come_first_are_older_than_the_call(home: House) -> None:
+    """As where FreeSWITCH has had to wait for the connection: what follows is in time all the same."""
+    async with line(home.http_port, "/freeswitch") as fork:
+        await fork.say(bytes(16 * 5_000))
+        await fork.speak(SPEECH, 320)
+        (final,) = await home.inbox.wait("transcript.final")
+        now = datetime.now(UTC)
+        await fork.hang_up()
+    assert datetime.fromisoformat(final["start_time"]) < now
+    assert 0 <= final["start_ms"] < 3_000
+
+
+async def test_a_client_that_is_gone_before_the_answer_is_nobodys_fault(home: House) -> None:
+    with capture_logs() as logs:
+        for _ in range(20):
+            async with connected(home.http_port) as client:
+                client.writer.write(upgrade("/freeswitch"))
+                sock = client.writer.get_extra_info("socket")
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        async with line(home.http_port, "/freeswitch") as fork:
+            await fork.say("{}")
+            await home.inbox.wait("call.started")
+    assert [each for each in logs if each["log_level"] in {"warning", "error"}] == []
+
+
+async def test_a_bad_handshake_makes_nobody_a_connection_that_is_not_counted(home: House) -> None:
+    bad = upgrade("/freeswitch").replace(b"Version: 13", b"Version: 3")
+    async with AsyncExitStack() as stack:
+        clients = []
+        for _ in range(300):
+            clients.append(await stack.enter_async_context(connected(home.http_port)))
+            assert (await clients[-1].ask(bad)).status == 400
+        assert [await client.rest() for client in clients[:40]] == [b""] * 40, "there may be 256, and the oldest go"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [f"//freeswitch/x/{SECRET}", f"/freeswitch%2Fx%2F{SECRET}", f"/Freeswitch/x/{SECRET}", f"/./freeswitch/x/{SECRET}"],
+)
+async def test_a_path_with_a_mistake_in_it_is_not_logged(home: House, path: str) -> None:
+    with capture_logs() as logs:
+        async with connected(home.http_port) as client:
+            assert (await client.ask(upgrade(path))).status in {400, 401, 404}
+        await home.ask("GET", "/v1/calls")
+    assert SECRET not in repr(logs)
+
+
+async def test_wss_is_the_same_over_tls(tmp_path: Path) -> None:
+    authority = trustme.CA()
+    served = authority.issue_cert("127.0.0.1")
+    served.cert_chain_pems[0].write_to_path(tmp_path / "certificate.pem")
+    served.private_key_pem.write_to_path(tmp_path / "key.pem")
+    trusting = ssl.create_default_context()
+    authority.configure_trust(trusting)
+    files = {"certificate": str(tmp_path / "certificate.pem"), "key": str(tmp_path / "key.pem")}
+    async with house(tmp_path, HTTP__TLS=json.dumps(files)) as home:
+        reader, writer = await asyncio.open_connection("127.0.0.1", home.http_port, ssl=trusting)
+        fork = WebSocketLine(reader, writer)
+        assert (await fork.ask(upgrade("/freeswitch"))).status == 101
+        await fork.speak(SPEECH, 320)
+        await fork.say(b"")
+        assert (await fork.closed())[0] == 1000
+        assert await fork.rest() == b""
+        writer.close()
+        (ended,) = await home.inbox.wait("call.ended")
+    assert (ended["utterances"], len(finals(fork))) == (1, 1)
 
 
 async def test_audio_of_hours_in_one_moment_is_dropped_with_one_warning(home: House) -> None:
@@ -536,15 +656,27 @@ async def test_audio_of_hours_in_one_moment_is_dropped_with_one_warning(home: Ho
 
 
 async def test_audio_at_another_rate_than_was_said_is_told_with_the_remedy(home: House) -> None:
+    def told() -> list[MutableMapping[str, Any]]:
+        return [each for each in logs if "?rate=16000&channels=2" in each["event"]]
+
     with capture_logs() as logs:
-        async with line(home.http_port, "/freeswitch?rate=8000") as fork:
-            for _ in range(110):
+        async with line(home.http_port, "/freeswitch?rate=8000") as fork, asyncio.timeout(60):
+            while not told():
                 await fork.say(bytes(640))
                 await asyncio.sleep(0.02)  # a caller's packets, in time
             await fork.hang_up()
             await home.inbox.wait("call.ended")
-    (advice,) = [each for each in logs if "?rate=16000&channels=2" in each["event"]]
-    assert advice["log_level"] == "error"
+    assert [each["log_level"] for each in told()] == ["error"]
+
+
+async def test_one_channel_that_was_said_to_be_two_is_told_with_the_remedy(home: House) -> None:
+    wide = np.repeat(np.frombuffer(SPEECH * 3, "<i2"), 2).tobytes()
+    with capture_logs() as logs:
+        async with line(home.http_port, "/freeswitch?rate=8000&channels=2") as fork:
+            await fork.speak(wide, 640)
+            await fork.hang_up()
+        await home.inbox.wait("call.ended")
+    assert len([each for each in logs if "both channels carry the same sound" in each["event"]]) == 1
 
 
 async def test_metadata_of_any_bytes_is_kept_and_the_call_goes_on(tmp_path: Path) -> None:

@@ -496,7 +496,7 @@ async def test_one_line_is_logged_for_each_request() -> None:
 
 
 async def test_what_a_peer_writes_cannot_forge_a_line() -> None:
-    path = "/%0A%1B[31m" + "x" * 500
+    path = "/v1/%0A%1B[31m" + "x" * 500
     with capture_logs() as logs:
         async with serving() as port:
             await port.say(get(path, "Connection: close"), b"")
@@ -542,7 +542,7 @@ async def test_warns_when_tokens_can_be_read_on_their_way(
         async with serving(tls=tls, tokens=tokens, **http):
             pass
     texts = [each["event"] for each in logs if each["log_level"] == "warning"]
-    assert texts == ["tokens travel in the clear; set http.tls or put a TLS proxy before it"] * warned
+    assert texts == ["secrets travel in the clear; set http.tls or put a TLS proxy before it"] * warned
 
 
 async def test_a_port_in_use_is_told_with_a_remedy() -> None:

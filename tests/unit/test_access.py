@@ -25,8 +25,8 @@ def access(*, metadata_token: bool = False, **settings: Any) -> Access:
     return Access(FreeSwitchListener(**settings), metadata_token=metadata_token)
 
 
-def approach(*tokens: str, client: str = "127.0.0.1", **headers: str) -> Approach:
-    named = CIMultiDict({name.replace("_", "-"): value for name, value in headers.items()})
+def approach(*tokens: str, client: str = "127.0.0.1", host: str = "127.0.0.1", **headers: str) -> Approach:
+    named = CIMultiDict({name.replace("_", "-"): value for name, value in ({"host": host} | headers).items()})
     return Approach(client=client, headers=named, tokens=tokens)
 
 
@@ -108,7 +108,9 @@ def test_where_peers_are_named_no_other_comes_in_whatever_it_shows(
     "who",
     [
         approach(),
-        approach(client="::1"),
+        approach(client="::1", host="[::1]:8080"),
+        approach(host="localhost"),
+        approach(host="LOCALHOST:8080"),
         approach(client="127.8.8.8"),
         approach(origin="http://127.0.0.1"),
         approach(origin="http://localhost:8080"),
@@ -128,6 +130,10 @@ def test_a_listener_that_knows_nobody_takes_calls_of_this_machine(who: Approach)
         approach(forwarded="for=127.0.0.1"),
         approach(via="1.1 proxy"),
         approach(x_real_ip="127.0.0.1"),
+        approach(host="calls.example"),
+        approach(host="calls.example", origin="http://127.0.0.1"),
+        approach(host=""),
+        approach(host="[::1"),
         approach(origin="https://evil.example"),
         approach(origin="null"),
         approach(origin="http://[::1"),
@@ -141,7 +147,7 @@ def test_and_of_nowhere_else_until_it_is_told_to(who: Approach) -> None:
 
 def test_the_refusal_names_the_remedy() -> None:
     text = str(refusal(access(), approach(client="10.1.0.5")))
-    for remedy in ("credentials", "allowed_peers", "accept_anybody"):
+    for remedy in ("127.0.0.1", "credentials", "allowed_peers", "accept_anybody"):
         assert remedy in text
 
 

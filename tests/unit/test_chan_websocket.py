@@ -145,6 +145,13 @@ def test_the_urls_parameters_are_a_hint_and_never_name_the_call() -> None:
     assert event.parameters == {"CALL_ID": "of the call before", "queue": "sales", "leg": "caller"}
 
 
+def test_secrets_are_taken_out_of_both() -> None:
+    wire = ChanWebSocketWire(TRACK, {"a": "x secret"}, lambda text: text.replace("secret", "***"))
+    (event,) = wire.receive_data(start({"b": "secret"}))
+    assert isinstance(event, StreamStarted)
+    assert event.parameters == {"a": "x ***", "b": "***"}
+
+
 def test_more_variables_than_are_kept_are_told() -> None:
     event = started(start({f"N{number}": "x" for number in range(100)}))
     assert (len(event.parameters), event.remarks) == (64, (TOO_MUCH,))

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.freeswitch.protocol import CROSSED, NO_JSON, TOO_MUCH, Introduction
+from adapters.freeswitch.protocol import CROSSED, NO_JSON, ODD_RATE, TOO_MUCH, Introduction
 from adapters.freeswitch.server import FreeSwitchDialect, transcription
 from adapters.stream import (
     AudioFrame,
@@ -133,9 +134,12 @@ def test_a_url_that_cannot_be_used_is_refused_before_there_is_a_stream() -> None
         introduction({"channels": "5"})
 
 
-def test_metadata_with_a_rate_that_cannot_be_taken_is_the_peers_fault() -> None:
-    with pytest.raises(WireError, match="Expected a rate"):
-        opened('{"rate":11025}')
+@pytest.mark.parametrize("rate", [11_025, 5_000, "96k"])
+def test_a_rate_in_the_metadata_that_cannot_be_taken_is_left_aside_and_the_call_goes_on(rate: object) -> None:
+    opening = opened(json.dumps({"rate": rate}), {"rate": "16000"})
+    assert opening.format.rate_hz == 16_000
+    assert opening.started.parameters == {"rate": str(rate)}
+    assert opening.started.remarks == (ODD_RATE,)
 
 
 def test_a_token_in_the_metadata_lets_in_and_goes_no_further() -> None:
@@ -149,9 +153,22 @@ def test_without_one_that_is_known_there_is_no_stream(metadata: str | None) -> N
         opened(metadata, credentials=KNOWN, shown=False)
 
 
-def test_a_secret_in_metadata_that_cannot_be_read_is_masked() -> None:
-    started = opened(f'{{"token":"{SECRET}', credentials=KNOWN).started
-    assert started.parameters == {"metadata": '{"token":"********'}
+def test_a_secret_elsewhere_in_the_metadata_is_masked() -> None:
+    assert opened(f'{{"token":"{SECRET}', credentials=KNOWN).started.parameters == {"metadata": '{"token":"********'}
+    nested = opened(f'{{"auth":{{"token":"{SECRET}"}}}}', {"x": SECRET}, credentials=KNOWN).started
+    assert nested.parameters == {"auth.token": "********", "x": "********"}
+
+
+@pytest.mark.parametrize(("query", "wishes"), [({}, {"label": "vip"}), ({"channels": "2"}, {})])
+def test_a_label_of_its_own_is_a_wish_of_a_fork_with_one_speaker(query: dict[str, str], wishes: dict[str, str]) -> None:
+    assert opened('{"label":"vip"}', query).started.wishes == wishes
+
+
+@pytest.mark.parametrize(("settings", "shown", "seconds"), [({}, True, 45.0), ({"metadata_token": True}, False, 5.0)])
+def test_who_owes_a_token_has_less_time(settings: dict[str, Any], shown: bool, seconds: float) -> None:
+    dialect = FreeSwitchDialect(FreeSwitchListener(credentials=KNOWN, **settings))
+    assert dialect.visit({}, shown=shown).limits.handshake_seconds == seconds
+    assert dialect.most_waiting == (None if shown else 32)
 
 
 @given(st.text(max_size=80), st.dictionaries(st.text(max_size=6), st.text(max_size=6), max_size=4))

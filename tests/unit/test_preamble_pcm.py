@@ -9,6 +9,7 @@ from adapters.stream import (
     AudioFormat,
     AudioFrame,
     Encoding,
+    Remark,
     StreamEnd,
     StreamEnded,
     StreamEvent,
@@ -18,7 +19,8 @@ from adapters.stream import (
     TrackRole,
     WireError,
 )
-from adapters.wire.preamble_pcm import LONGEST_MESSAGE, Opening, PreamblePcmWire
+from adapters.wire.preamble_pcm import LONGEST_MESSAGE, SAME_SOUND, Opening, PreamblePcmWire
+from tests.sound import prompt
 
 LEFT = Track(id="inbound", role=TrackRole.INBOUND)
 RIGHT = Track(id="outbound", role=TrackRole.OUTBOUND)
@@ -90,6 +92,12 @@ def test_of_two_channels_the_first_track_is_the_left() -> None:
         "inbound": samples[::2].tobytes(),
         "outbound": samples[1::2].tobytes(),
     }
+
+
+def test_two_channels_of_one_sound_are_told_once() -> None:
+    samples = np.repeat(np.frombuffer(prompt("conf-onlyperson") * 3, "<i2"), 2).tobytes()
+    events = Reader(LEFT, RIGHT).read(*(samples[start : start + 640] for start in range(0, len(samples), 640)))
+    assert [event for event in events if isinstance(event, Remark)] == [Remark(SAME_SOUND)]
 
 
 @given(

@@ -16,9 +16,11 @@ from adapters.stream import (
     Listener,
     Refusal,
     RefusalReason,
+    Remark,
     StreamEnd,
     StreamEnded,
     StreamEvent,
+    StreamMessage,
     StreamOffer,
     StreamStarted,
     Track,
@@ -38,7 +40,14 @@ LISTENER = Listener(kind="test", name="port")
 class Scripted:
     """Everything round a pump: a wire that means what it is told, a host, a connection and a clock."""
 
-    def __init__(self, *, refusal: RefusalReason | None = None, idle_seconds: float | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        refusal: RefusalReason | None = None,
+        idle_seconds: float | None = None,
+        hearing: Hearing = Hearing.NOTHING,
+    ) -> None:
+        self.hearing = hearing
         self.now = 100.0
         self.meaning: list[StreamEvent] | Exception = []
         self.refusal = refusal
@@ -70,10 +79,6 @@ class Scripted:
         if isinstance(self.meaning, Exception):
             raise self.meaning
         return self.meaning
-
-    @property
-    def hearing(self) -> Hearing:
-        return Hearing.NOTHING
 
     def send(self, transcript: Transcript) -> int:
         raise AssertionError(transcript)
@@ -175,6 +180,21 @@ def test_a_bug_of_ours_ends_one_stream_and_raises_nothing() -> None:
     assert world.events[-1] == StreamEnded(StreamEnd.ERROR, "internal error")
 
 
+def test_a_remark_is_for_the_log_alone() -> None:
+    world = Scripted()
+    with capture_logs() as logs:
+        world.hear(STARTED, Remark("look at its rate"))
+    assert world.events == [STARTED]
+    assert [(line["event"], line["log_level"]) for line in logs] == [("look at its rate", "warning")]
+
+
+def test_long_texts_are_a_flood_sooner() -> None:
+    world = Scripted()
+    world.hear(STARTED, *[StreamMessage("x" * 15 * 1024)] * 13)
+    assert world.events[-1] == StreamEnded(StreamEnd.PROTOCOL_ERROR, "too many messages")
+    assert world.events.count(StreamMessage("x" * 15 * 1024)) == 12
+
+
 STAYS = StreamEnded(StreamEnd.STOPPED, stays=True)
 
 
@@ -242,6 +262,15 @@ def test_silence_is_allowed_unless_a_setting_limits_it() -> None:
         world.pump.tick(110.1)
     assert patient.calls == []
     assert strict.events[-1] == StreamEnded(StreamEnd.IDLE)
+    assert strict.calls == ["close"]
+
+
+def test_who_is_ended_for_silence_stays_where_there_is_something_to_tell_him() -> None:
+    world = Scripted(idle_seconds=10.0, hearing=Hearing.FINALS)
+    world.hear(STARTED)
+    world.pump.tick(110.1)
+    assert world.events[-1] == StreamEnded(StreamEnd.IDLE, stays=True)
+    assert world.calls == []
 
 
 def test_audio_faster_than_life_is_taken_for_a_minute_and_then_dropped_with_one_warning() -> None:

@@ -60,9 +60,11 @@ def test_what_cannot_be_meant_for_us_is_a_parameter_of_its_own(given: dict[str, 
 
 
 @pytest.mark.parametrize("given", [{"rate": "11025"}, {"rate": "96k"}, {"rate": 8001}, {"sampleRate": "384000"}])
-def test_a_rate_that_cannot_be_taken_is_told_with_those_that_can(given: dict[str, Any]) -> None:
+def test_a_rate_that_cannot_be_taken_is_odd_and_a_parameter_or_in_a_url_refused(given: dict[str, Any]) -> None:
+    ((name, value),) = given.items()
+    assert read(given) == Said(odd_rate=True, parameters=((name, str(value)),))
     with pytest.raises(ValueError, match=r"Expected a rate of 8000, .*48000"):
-        read(given)
+        read(given, strict=True)
 
 
 @pytest.mark.parametrize(
@@ -84,7 +86,8 @@ def test_in_a_url_everything_has_to_be_right(given: dict[str, Any], expected: st
         ({"callSid": "c", "callId": "a", "call": "d"}, "a"),
         ({"call": "d"}, "d"),
         ({"callId": ""}, None),
-        ({"callId": 17}, None),
+        ({"callId": True}, None),
+        ({"callId": {"a": 1}}, None),
         ({"callId": "x" * 201}, None),
         ({"caller": "a"}, None),
     ],
@@ -94,6 +97,10 @@ def test_the_call_goes_by_the_best_of_its_names(given: dict[str, Any], call: str
     assert said.call == call
     if call is not None:
         assert dict(said.parameters) == given  # its names are parameters, too
+
+
+def test_a_name_may_be_a_number() -> None:
+    assert read({"callId": 12345}) == Said(call="12345", parameters=(("callId", "12345"),))
 
 
 def test_everything_else_is_flat() -> None:

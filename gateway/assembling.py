@@ -1,0 +1,35 @@
+"""From settings to parts of the gateway."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from asr.policy import Limits
+from asr.spool import Spool
+from asr.types import BYTES_PER_MS
+from gateway.normalizing import Normalizer, load_function
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from config.settings import Models, Settings
+
+MIB = 1 << 20
+
+
+def waiting_limits(models: Models) -> Limits:
+    """Tell how much audio may wait in memory."""
+    return Limits(total=models.waiting_audio_mib * MIB, track=models.waiting_track_seconds * 1000 * BYTES_PER_MS)
+
+
+def spool(settings: Settings, state_directory: Callable[[], Path]) -> Spool | None:
+    """Make the place on disk where audio waits, if there is to be one."""
+    most = settings.models.spool_mib * MIB
+    return Spool(state_directory, most) if most else None
+
+
+def normalizer(settings: Settings) -> Normalizer | None:
+    """Take the operator's function, if there is one. Raises ConfigError."""
+    name = settings.transcripts.normalizer
+    return Normalizer(load_function(name)) if name else None
