@@ -119,21 +119,20 @@ class Registry:
         """Take an announcement back."""
         self._registrations.forget(registration.stream_id)
 
-    def _registration(self, offer: StreamOffer, now: float) -> Registration | None:
+    def _announced(self, stream_id: str | None, listener: Listener, now: float) -> Registration | None:
         """Find what was announced of a stream, also when it breaks off and comes again while its call is open."""
-        stream_id = offer.started.stream_id
-        if stream_id is None:
+        if stream_id is None or not listener.takes_announced:
             return None
         found = self._registrations.find(stream_id, now)
         came = self._came.get(stream_id)
         if found is None and came is not None and came[0].open:
             found = came[1]
-        if found is not None and offer.listener.account not in {None, found.account}:
+        if found is not None and listener.account not in {None, found.account}:
             log.warning(
                 "stream registered for another account than its listener's",
-                listener=offer.listener.name,
+                listener=listener.name,
                 account=found.account,
-                wanted=offer.listener.account,
+                wanted=listener.account,
             )
             return None
         return found
@@ -153,17 +152,18 @@ class Registry:
 
     def _may_join(self, listener: Listener, external_call_id: str | None, now: float) -> bool:
         """Tell whether a stream may turn out to be of a call in progress."""
-        if external_call_id is None:
-            accounts = {session.account for session in self._calls.values() if session.open}
-            return listener.account is not None and listener.account in accounts
-        registration = self._registrations.find(external_call_id, now)
-        if registration is not None:
-            return self._is_open((registration.account, registration.external_call_id))
-        return listener.account is not None and self._is_open((listener.account, external_call_id))
+        announced = self._announced(external_call_id, listener, now)
+        if announced is not None:
+            return self._is_open((announced.account, announced.external_call_id))
+        if listener.account is None:
+            return False
+        if external_call_id is not None:
+            return self._is_open((listener.account, external_call_id))
+        return any(session.open and session.account == listener.account for session in self._calls.values())
 
     def admit(self, offer: StreamOffer, peer: Peer, arrived_at: float) -> CallStream:
         """Take a stream into its call, or open one for it. Raises Refusal."""
-        registration = self._registration(offer, arrived_at)
+        registration = self._announced(offer.started.stream_id, offer.listener, arrived_at)
         if registration is None and offer.listener.registered_only:
             raise self.door.refusal(RefusalReason.UNREGISTERED)
         if registration is not None:
@@ -196,14 +196,21 @@ class Registry:
         )
 
     def _wished(self, settings: CallSettings, offer: StreamOffer) -> CallSettings:
-        try:
-            wishes = read_wishes(offer.started.wishes, self._means.settings.models)
-        except ValueError as error:
-            name = offer.listener.name
-            log.warning("what a stream asks for cannot be had, and is left aside", listener=name, error=str(error))
-            return settings
+        wishes, problems = read_wishes(offer.started.wishes, self._means.settings.models)
+        for problem in problems:
+            log.warning(
+                "what a stream asks for cannot be had, and is left aside",
+                listener=offer.listener.name,
+                stream_id=offer.started.stream_id,
+                peer=offer.address,
+                error=problem,
+            )
         return settings.refined(
-            language=wishes.language, languages=wishes.allowed_languages, options=wishes.options, endpoints=None
+            language=wishes.language,
+            languages=wishes.allowed_languages,
+            options=wishes.options,
+            endpoints=None,
+            labelled=wishes.label is not None,
         )
 
     def _begin(self, offer: StreamOffer, settings: CallSettings, key: JoinKey | None, arrived_at: float) -> CallSession:

@@ -11,7 +11,7 @@ from config.types import Codes  # noqa: TC001  at run time: msgspec resolves the
 from gateway.routes import CallOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from config.settings import Models
 
@@ -21,6 +21,7 @@ Text = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 class Wishes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What is asked for; None is as the stream's route has it."""
 
+    label: Text | None = None
     language: Text | None = None
     languages: Text | Codes | None = None
     """One, or several, also as `en,es`."""
@@ -34,8 +35,33 @@ class Wishes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         return self.languages
 
 
-def read_wishes(asked: Mapping[str, Any], models: Models) -> Wishes:
-    """Read what a stream asks for. Raises ValueError."""
+def read_wishes(asked: Mapping[str, Any], models: Models) -> tuple[Wishes, list[str]]:
+    """Read what a stream asks for, wish by wish: what can be had, and why the rest cannot."""
+    granted: dict[str, Any] = {}
+    wishes, problems = Wishes(), []
+    for attempt in _one_by_one(asked):
+        candidate = granted | attempt
+        if isinstance(option := attempt.get("options"), dict):
+            candidate["options"] = granted.get("options", {}) | option
+        try:
+            wishes = _checked(candidate, models)
+        except ValueError as error:
+            problems.append(str(error))
+        else:
+            granted = candidate
+    return wishes, problems
+
+
+def _one_by_one(asked: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Take a bundle of wishes apart."""
+    for name, value in asked.items():
+        if name == "options" and isinstance(value, dict):
+            yield from ({name: {option: wanted}} for option, wanted in value.items())
+        else:
+            yield {name: value}
+
+
+def _checked(asked: Mapping[str, Any], models: Models) -> Wishes:
     try:
         wishes = msgspec.convert(asked, Wishes)
     except msgspec.ValidationError as error:

@@ -46,7 +46,6 @@ class NewCall(Wishes, frozen=True, kw_only=True, forbid_unknown_fields=True):
     stream_id: Text
     external_call_id: Text | None = None
     role: Role | None = None
-    label: Text | None = None
     webhook: Patterns | None = None
     parameters: Annotated[dict[Text, Parameter], msgspec.Meta(max_length=64)] = msgspec.field(default_factory=dict)
     expires_in_seconds: Annotated[float, msgspec.Meta(ge=1, le=A_DAY)] | None = None

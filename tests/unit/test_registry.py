@@ -583,13 +583,28 @@ async def test_a_stream_that_may_be_of_a_call_in_progress_is_given_the_chance() 
         assert foreseen(world) is RefusalReason.FULL
 
 
-async def test_so_is_one_that_was_announced_for_one() -> None:
+@pytest.mark.parametrize("came", [False, True])
+async def test_so_is_one_that_was_announced_for_one_also_when_it_comes_again(came: bool) -> None:
     async with running() as world:
-        for number in range(3):
+        for number in range(2 if came else 3):
             world.admit(f"call-{number}", account="pbx")
         world.registry.register(announced("u-1", call="call-1"), 10)
-        assert foreseen(world, "u-1") is None
-        assert foreseen(world, "u-2") is RefusalReason.FULL
+        if came:
+            first = world.admit("u-1", account="pbx")
+            world.admit("call-2", account="pbx")
+            first.hang_up()
+        assert foreseen(world, "u-1", "pbx") is None
+        assert foreseen(world, "u-2", "pbx") is RefusalReason.FULL
+        assert foreseen(world, "u-1", "other") is RefusalReason.FULL
+
+
+async def test_where_clients_choose_names_nothing_that_was_announced_is_theirs() -> None:
+    async with running() as world:
+        world.registry.register(announced("u-1", call="call-1"), 10)
+        line = world.admit("u-1", takes_announced=False)
+        (session,) = world.registry.sessions("pbx")
+        assert (session.call_id, session.account) == (line.call_id, None)
+        assert [each.stream_id for each in world.registry.registered("u-1", "pbx")] == ["u-1"]
 
 
 # What a stream asks for itself.
@@ -607,11 +622,17 @@ async def test_what_a_stream_asks_for_goes_before_its_route() -> None:
         assert (settings.route, settings.language, settings.transcripts.words) == ("all", "de", True)
 
 
+async def test_a_label_of_its_own_goes_before_the_routes() -> None:
+    async with running((Route(name="all", labels={"inbound": "customer"}),)) as world:
+        assert wishing(world, label="vip").settings.labels == {}
+        assert wishing(world, language="de").settings.labels == {"inbound": "customer"}
+
+
 async def test_what_cannot_be_had_is_left_aside_and_told() -> None:
     async with running((Route(name="all", language="fr"),)) as world:
         with capture_logs() as logs:
             settings = wishing(world, language="de-DE", options={"words": True}).settings
-        assert (settings.language, settings.transcripts.words) == ("fr", False)
+        assert (settings.language, settings.transcripts.words) == ("fr", True)
     (warning,) = [line for line in logs if line["log_level"] == "warning"]
     assert "left aside" in warning["event"]
     assert "language code" in warning["error"]

@@ -16,7 +16,7 @@ MODELS = Models(language="auto", profiles={"slow": Profile(beam_size=2)})
     ("asked", "wishes"),
     [
         ({}, Wishes()),
-        ({"language": "de"}, Wishes(language="de")),
+        ({"language": "de", "label": "vip"}, Wishes(language="de", label="vip")),
         ({"language": "auto", "languages": ["de", "en"]}, Wishes(language="auto", languages=("de", "en"))),
         ({"languages": "de"}, Wishes(languages="de")),
         (
@@ -26,7 +26,7 @@ MODELS = Models(language="auto", profiles={"slow": Profile(beam_size=2)})
     ],
 )
 def test_what_can_be_had(asked: dict[str, Any], wishes: Wishes) -> None:
-    assert read_wishes(asked, MODELS) == wishes
+    assert read_wishes(asked, MODELS) == (wishes, [])
 
 
 @pytest.mark.parametrize(
@@ -53,11 +53,21 @@ def test_languages_may_stand_in_one_text(
         ({"webhook": "crm"}, "unknown field"),
     ],
 )
-def test_what_cannot_is_told(asked: dict[str, Any], expected: str) -> None:
-    with pytest.raises(ValueError, match=expected):
-        read_wishes(asked, MODELS)
+def test_what_cannot_is_told_and_costs_nothing_else(asked: dict[str, Any], expected: str) -> None:
+    wishes, problems = read_wishes(asked, MODELS)
+    assert wishes == Wishes()
+    (problem,) = problems
+    assert expected in problem
+
+
+def test_each_wish_is_granted_or_not_for_itself() -> None:
+    asked = {"language": "de", "languages": 7, "options": {"words": True, "hotword": "x", "profile": "quick"}}
+    wishes, problems = read_wishes(asked, MODELS)
+    assert wishes == Wishes(language="de", options=CallOptions(words=True))
+    assert len(problems) == 3
 
 
 def test_what_a_model_does_not_know_cannot_be_had() -> None:
-    with pytest.raises(ValueError, match="knows no other"):
-        read_wishes({"language": "de"}, Models(interim="tiny.en", final="base"))
+    wishes, problems = read_wishes({"language": "de", "label": "vip"}, Models(interim="tiny.en", final="base"))
+    assert (wishes, len(problems)) == (Wishes(label="vip"), 1)
+    assert "knows no other" in problems[0]
