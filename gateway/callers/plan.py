@@ -58,12 +58,21 @@ class Send(msgspec.Struct, frozen=True):
 
 
 def parse_at(text: str) -> At:
-    """Read `SECONDS:WHAT`. Raises ValueError."""
+    """Read `SECONDS:WHAT`. Raises ValueError, whose text is what was read."""
     seconds, colon, what = text.partition(":")
-    moment = float(seconds)
-    if not colon or not what or not 0 <= moment < float("inf"):
+    moment = _seconds(seconds)
+    if not colon or not what or moment is None:
         raise ValueError(text)
     return At(moment, what)
+
+
+def _seconds(text: str) -> float | None:
+    """Read a time; None for what is none."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        return None
+    return seconds if 0 <= seconds < float("inf") else None
 
 
 def parse_digit(text: str) -> At:
@@ -77,7 +86,7 @@ def parse_digit(text: str) -> At:
 def parse_hold(text: str) -> At:
     """Read `SECONDS:SECONDS`. Raises ValueError."""
     at = parse_at(text)
-    if not 0 < float(at.what) < float("inf"):
+    if not _seconds(at.what):
         raise ValueError(text)
     return at
 

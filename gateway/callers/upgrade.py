@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from urllib.parse import urlsplit
 
 import msgspec
@@ -16,10 +17,24 @@ _GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 _SWITCHING, _UNAUTHORIZED, _NOT_FOUND = 101, 401, 404
 _PORTS = {"ws": 80, "wss": 443}
+
+MOST_BODY_BYTES = 65_536
+"""Of an answer that refuses; what is longer is not read."""
+
 _REMEDIES = {
     _UNAUTHORIZED: "; give the user and the password that it wants",
     _NOT_FOUND: "; is the path of the URL one that it listens on?",
 }
+
+
+class _Said(msgspec.Struct):
+    message: str
+
+
+class _Refusal(msgspec.Struct):
+    """What the gateway's own errors say, for a program and for a person."""
+
+    error: _Said
 
 
 class UpgradeError(Exception):
@@ -95,22 +110,54 @@ def accept_of(key: str) -> str:
     return base64.b64encode(hashlib.sha1(f"{key}{_GUID}".encode(), usedforsecurity=False).digest()).decode()
 
 
-def check_answer(head: bytes, upgrade: Upgrade) -> None:
+def check_answer(head: bytes, upgrade: Upgrade, body: bytes = b"") -> None:
     """See that an answer, up to its blank line, opens the WebSocket that was asked for. Raises UpgradeError.
 
-    A subprotocol need not be named in it, but one that was not offered must not be, nor any extension.
+    A subprotocol need not be named in it, but one that was not offered must not be, nor any extension. `body` is that
+    of an answer that refuses, which may say why.
     """
-    status_line, *lines = head.decode("latin-1").split("\r\n")
-    version, _, status = status_line.partition(" ")
-    if version != "HTTP/1.1" or not status[:3].isdigit():
-        raise UpgradeError(f"what answers is no web server: {status_line[:80]!r}")
-    if int(status[:3]) != _SWITCHING:
-        number = int(status[:3])
-        raise UpgradeError(f"the gateway answered {status.strip()}{_REMEDIES.get(number, '')}", number)
-    headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-    wrong = _misfit(headers, upgrade)
+    status = _status(head)
+    if status.number != _SWITCHING:
+        reason = _reason(body)
+        why = f": {reason}" if reason else _REMEDIES.get(status.number, "")
+        raise UpgradeError(f"the gateway answered {status.text}{why}", status.number)
+    wrong = _misfit(_headers(head), upgrade)
     if wrong is not None:
         raise UpgradeError(f"the gateway opened another WebSocket than was asked for: {wrong}")
+
+
+def body_bytes(head: bytes) -> int:
+    """Tell how much of an answer that refuses is to be read after its head; 0 where it says nothing."""
+    length = _headers(head).get("content-length", "")
+    size = int(length) if re.fullmatch("[0-9]{1,5}", length) else 0
+    return size if size <= MOST_BODY_BYTES and _status(head).number != _SWITCHING else 0
+
+
+class _Status(msgspec.Struct, frozen=True):
+    number: int
+    text: str
+
+
+def _status(head: bytes) -> _Status:
+    """Read what an answer begins with. Raises UpgradeError."""
+    line = head.decode("latin-1").partition("\r\n")[0]
+    version, _, status = line.partition(" ")
+    if version != "HTTP/1.1" or not re.match("[1-5][0-9]{2}( |$)", status):
+        raise UpgradeError(f"what answers is no web server: {line[:80]!r}")
+    return _Status(int(status[:3]), status.strip())
+
+
+def _headers(head: bytes) -> dict[str, str]:
+    lines = head.decode("latin-1").split("\r\n")[1:]
+    return {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+
+
+def _reason(body: bytes) -> str | None:
+    """Read what the gateway says to a person in an answer that refuses; None: nothing."""
+    try:
+        return msgspec.json.decode(body, type=_Refusal).error.message
+    except msgspec.DecodeError:
+        return None
 
 
 def _misfit(headers: dict[str, str], upgrade: Upgrade) -> str | None:

@@ -11,7 +11,7 @@ import msgspec
 
 from gateway.callers.frames import Close, FrameError, Message, MessageReader, Opcode, encode, read_close
 from gateway.callers.sockets import will_reset
-from gateway.callers.upgrade import UpgradeError, check_answer
+from gateway.callers.upgrade import UpgradeError, body_bytes, check_answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -195,7 +195,8 @@ async def open_websocket(
         reader, writer = await asyncio.open_connection(target.host, target.port, ssl=context)
     try:
         writer.write(upgrade.request)
-        check_answer(await _read_head(reader, answer_seconds), upgrade)
+        head = await _read_head(reader, answer_seconds)
+        check_answer(head, upgrade, await _read_body(reader, body_bytes(head), answer_seconds))
     except BaseException:
         writer.close()
         raise
@@ -212,3 +213,11 @@ async def _read_head(reader: asyncio.StreamReader, seconds: float) -> bytes:
         raise UpgradeError("the gateway cut the connection before it had answered the upgrade") from error
     except asyncio.LimitOverrunError as error:
         raise UpgradeError("the gateway's answer to the upgrade has no end") from error
+
+
+async def _read_body(reader: asyncio.StreamReader, size: int, seconds: float) -> bytes:
+    """Read why an answer refuses; nothing where that does not come whole."""
+    with contextlib.suppress(TimeoutError, OSError, asyncio.IncompleteReadError):
+        async with asyncio.timeout(seconds):
+            return await reader.readexactly(size)
+    return b""

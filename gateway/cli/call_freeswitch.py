@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 URL = "ws://127.0.0.1:8080/freeswitch"
 
+_WAIT = "; --end graceful waits for what is told after the end"
+
 Sound = tuple[tuple[Path, ...], bytes]
 """What is played in one call, and which files it is of."""
 
@@ -127,12 +129,14 @@ def freeswitch(
     plan = _plan(channels=2 if both and not is_mixed else 1, metadata=metadata, **options)
     target = with_format(url, plan)
     play = partial(call_freeswitch, url=target, credentials=credentials(user, password_file), tls=trust(ca))
+    unheard = _WAIT if plan.module is Module.FORK and plan.end is not End.GRACEFUL else ""
     planned = []
     for played, pcm in _sounds(both or files, plan.rate_hz, paired=bool(both), is_mixed=is_mixed):
         for name in (str(uuid.uuid4()) for _ in range(calls)):
             has_own = no_metadata or metadata is not None
             said = plan if has_own else msgspec.structs.replace(plan, metadata=_call_id(name))
-            planned.append(Planned(name=name, files=played, url=url, play=partial(play, pcm, plan=said)))
+            play_it = partial(play, pcm, plan=said)
+            planned.append(Planned(name=name, files=played, url=url, play=play_it, unheard=unheard))
     run(planned, interims=interims)
 
 

@@ -42,6 +42,8 @@ class Planned(msgspec.Struct, frozen=True, kw_only=True):
     """What it plays."""
     url: str
     play: Play
+    unheard: str = ""
+    """What to try where a call went well and nothing came back."""
 
     @property
     def what(self) -> str:
@@ -83,7 +85,8 @@ class _Board:
             if isinstance(result, str):
                 click.echo(f"linescribe: {result}", err=True)
             else:
-                click.echo(f"{call.name}  {summary(result)}")
+                hint = "" if result.texts or failed(result) else call.unheard
+                click.echo(f"{call.name}  {summary(result)}{hint}")
         return int(any(isinstance(result, str) or failed(result) for result in results))
 
     async def _make(self, call: Planned) -> SocketCall | str:
@@ -102,7 +105,7 @@ class _Board:
             return await call.play(on_text=on_text, on_progress=on_progress)
         except UpgradeError as error:
             remedy = f" (--user; {PASSWORD} or --password-file)" if error.status == _UNAUTHORIZED else ""
-            return f"{call.what}: no call to {call.url}: {error}{remedy}"
+            return f"{call.what}: no call to {call.url}: {printable(str(error))}{remedy}"
         except (OSError, TimeoutError) as error:
             reason = str(error) or "nobody answered"
             return f"{call.what}: no call to {call.url}: {reason}; is a gateway there?"

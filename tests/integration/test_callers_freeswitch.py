@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import random
 import ssl
+import statistics
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from gateway.callers.websocket import SocketCall
 
 SPEECH = prompt("conf-onlyperson")
+REFUSAL = '{"error":{"code":"not_found","message":"not here"}}'
 SOCKET_SECONDS = 0.001
 FORK_CLOSE = (1000).to_bytes(2, "big")
 STREAM_CLOSE = FORK_CLOSE + b"Normal closure"
@@ -70,6 +72,10 @@ def test_the_wire_is_that_of_freeswitch(name: str) -> None:
     assert normal(wire.request) == normal(told.request.encode())
     assert [(f.opcode, len(f.payload)) for f in wire.frames] == [(f.opcode, len(f.payload)) for f in told.frames]
     assert wire.frames == list(told.frames)
+    # A recorder stalls now and then, so some of its times are late; none is early, and most are right.
+    late = [real - simulated for real, simulated in zip(told.times, wire.times, strict=True)]
+    assert min(late) > -0.005
+    assert statistics.median(late) < 0.002
     assert (wire.cut_at is None) == (told.cut_at is None)
     if wire.cut_at is not None and told.cut_at is not None:
         assert wire.cut_at - wire.times[-1] == pytest.approx(told.cut_at - told.times[-1], abs=0.01)
@@ -255,7 +261,13 @@ def test_metadata_is_cut_where_the_module_cuts_it() -> None:
     ("answer", "error", "text"),
     [
         ({"status": "401 Unauthorized"}, UpgradeError, "answered 401 Unauthorized; give the user"),
-        ({"status": "503 Busy"}, UpgradeError, "answered 503 Busy"),
+        ({"status": "503 Busy"}, UpgradeError, "answered 503 Busy$"),
+        (
+            {"status": "404 Not Found", "more": f"Content-Length: {len(REFUSAL)}\r\n\r\n{REFUSAL}"},
+            UpgradeError,
+            "answered 404 Not Found: not here$",
+        ),
+        ({"status": "404 Not Found", "more": "Content-Length: 99\r\n"}, UpgradeError, "404 Not Found; is the path"),
         ({"protocol": "chat"}, UpgradeError, "subprotocol chat, where audio.drachtio.org was offered"),
         ({"more": "X: " + "x" * 100_000 + "\r\n"}, UpgradeError, "has no end"),
         ({}, TimeoutError, "did not answer the upgrade within 10 s"),
@@ -310,6 +322,7 @@ async def test_a_url_of_wss_is_spoken_to_by_tls() -> None:
         result = await call_freeswitch(SPEECH, url=url, plan=plan, tls=client)
         with pytest.raises(ssl.SSLError, match="certificate verify failed"):
             await call_freeswitch(SPEECH, url=url, plan=plan)
-    assert (result.messages, result.broken, result.close_code) == (4, None, 1000)
+    assert (result.audio_bytes, result.broken, result.close_code) == (4 * 320, None, 1000)
     assert b"Origin: http://127.0.0.1\r\n" in recorder.wires[0].request
-    assert [frame.opcode for frame in recorder.wires[0].frames] == [TEXT, *itertools.repeat(BINARY, 4), CLOSE]
+    wire = recorder.wires[0]
+    assert [frame.opcode for frame in wire.frames] == [TEXT, *itertools.repeat(BINARY, result.messages), CLOSE]

@@ -2,7 +2,16 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.callers.upgrade import Credentials, Target, Upgrade, UpgradeError, accept_of, check_answer, parse_url
+from gateway.callers.upgrade import (
+    Credentials,
+    Target,
+    Upgrade,
+    UpgradeError,
+    accept_of,
+    body_bytes,
+    check_answer,
+    parse_url,
+)
 
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 ASKED = Upgrade(request=b"", key=KEY, protocol="media")
@@ -77,3 +86,31 @@ def test_any_other_answer_is_named(answer: str, status: int | None, wrong: str) 
     with pytest.raises(UpgradeError, match=wrong) as raised:
         check_answer(answer.encode(), ASKED)
     assert raised.value.status == status
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        (b'{"error":{"code":"not_found","message":"no such path"}}', "answered 404 Not Found: no such path$"),
+        (b'{"error":"no such path"}', "answered 404 Not Found; is the path"),
+        (b"<html>", "answered 404 Not Found; is the path"),
+    ],
+)
+def test_the_reason_that_a_refusal_gives_is_told(body: bytes, text: str) -> None:
+    with pytest.raises(UpgradeError, match=text):
+        check_answer(b"HTTP/1.1 404 Not Found\r\n\r\n", ASKED, body)
+
+
+@pytest.mark.parametrize(
+    ("head", "size"),
+    [
+        ("HTTP/1.1 404 Not Found\r\nContent-Length: 12\r\n\r\n", 12),
+        ("HTTP/1.1 404 Not Found\r\nContent-Length: 9999\r\n\r\n", 9999),
+        ("HTTP/1.1 404 Not Found\r\nContent-Length: 65537\r\n\r\n", 0),
+        ("HTTP/1.1 404 Not Found\r\nContent-Length: -1\r\n\r\n", 0),
+        ("HTTP/1.1 404 Not Found\r\n\r\n", 0),
+        ("HTTP/1.1 101 Switching Protocols\r\nContent-Length: 12\r\n\r\n", 0),
+    ],
+)
+def test_no_more_of_a_refusal_is_read_than_it_should_say(head: str, size: int) -> None:
+    assert body_bytes(head.encode()) == size
