@@ -18,7 +18,15 @@ settings.register_profile("any machine", settings(), deadline=None)
 settings.load_profile("any machine")
 
 
-ON_BOTH = {"test_gateway.py", "test_freeswitch.py", "test_asterisk_websocket.py"}
+ON_BOTH = {
+    "test_gateway.py",
+    "test_freeswitch.py",
+    "test_asterisk_websocket.py",
+    "test_websocket_entry.py",
+    "test_websocket_limits.py",
+}
+"""Of the integration tests: the gateway runs in their own process."""
+
 ON_UVLOOP = {"test_many_forks.py"}
 """What wants the speed of earnest."""
 
@@ -29,4 +37,4 @@ def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, Callable[[]
     earnest: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {"uvloop": uvloop.new_event_loop}
     if item.path.name in ON_UVLOOP:
         return earnest
-    return own | earnest if item.path.name in ON_BOTH else own
+    return own | earnest if item.path.parent.name == "integration" and item.path.name in ON_BOTH else own

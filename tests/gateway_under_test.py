@@ -189,6 +189,11 @@ def settings(state_dir: Path, receiver_port: int, **changes: Any) -> Settings:
     return load(None, environ | {f"LINESCRIBE_{name}": str(value) for name, value in changes.items()})
 
 
+def listener(**settings: Any) -> str:
+    """Write the only listener of its kind."""
+    return msgspec.json.encode([settings]).decode()
+
+
 @asynccontextmanager
 async def house(state_dir: Path, *, engine: FakeEngine | None = None, **changes: Any) -> AsyncIterator[House]:
     """Run a gateway for the length of a test; it must stop by itself when told to."""

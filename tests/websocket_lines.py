@@ -60,6 +60,11 @@ class WebSocketLine:
         self.texts: list[dict[str, Any]] = []
         """The messages that came back."""
 
+    @property
+    def finals(self) -> list[dict[str, Any]]:
+        """Give what those of them that are final say."""
+        return [text["data"] for text in self.texts if "end_of_turn" in text["data"]]
+
     async def ask(self, request: bytes) -> Answer:
         """Ask for the upgrade; give the answer, with the body of one that refuses."""
         self.writer.write(request)

@@ -16,7 +16,6 @@ from tests.sound import prompt
 from tests.websocket_lines import connected, line, upgrade
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
     from pathlib import Path
 
 SPEECH = prompt("conf-onlyperson")
@@ -35,12 +34,6 @@ def start(form: str = "ulaw", **variables: str) -> str:
     return json.dumps(
         {"event": "MEDIA_START", "channel_id": "17.1", "format": form, "channel_variables": {**variables}}
     )
-
-
-@pytest.fixture
-async def home(tmp_path: Path) -> AsyncIterator[House]:
-    async with house(tmp_path) as built:
-        yield built
 
 
 @pytest.mark.parametrize("name", CHAN_WEBSOCKET)

@@ -20,8 +20,6 @@ from gateway.cli.call import COMMANDS as CALLS
 from tests.gateway_under_test import TOKEN, house
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from tests.gateway_under_test import House
 
 PROMPT = Path(config.__file__).parent.parent / "gateway" / "demo" / "prompts" / "conf-onlyperson.ulaw"
@@ -133,12 +131,6 @@ async def test_a_stop_while_weights_are_fetched_is_a_stop(tmp_path: Path) -> Non
     await hub.wait_closed()
     assert process.returncode == 0, log.decode()
     assert msgspec.json.decode(log.splitlines()[-1])["event"] == "stopped before it was ready"
-
-
-@pytest.fixture
-async def home(tmp_path: Path) -> AsyncIterator[House]:
-    async with house(tmp_path) as built:
-        yield built
 
 
 async def call(*arguments: str) -> tuple[int, str, str]:

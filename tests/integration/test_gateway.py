@@ -18,19 +18,12 @@ from tests.gateway_under_test import House, house, settings
 from tests.sound import prompt
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
     from pathlib import Path
 
 SPEECH = prompt("conf-onlyperson")
 """Three seconds."""
 
 PAUSE = bytes(16 * 900)
-
-
-@pytest.fixture
-async def home(tmp_path: Path) -> AsyncIterator[House]:
-    async with house(tmp_path) as built:
-        yield built
 
 
 async def test_a_call_becomes_signed_events_in_order(home: House) -> None:
