@@ -18,6 +18,9 @@ MOST_CHARACTERS = 16_000
 MOST_LEVELS = 4
 """What lies deeper stays JSON."""
 
+DEEPEST = 64
+"""Objects within objects: how many Python itself can read depends on its version and on the stack below us."""
+
 LONGEST_JSON = 64 * 1024
 """Characters of a text that are looked at as JSON: FreeSWITCH sends 8,192 at most."""
 
@@ -31,7 +34,15 @@ def read_object(text: str) -> dict[str, Any] | None:
         msgspec.json.encode(found)  # what cannot be written again, such as half a surrogate pair, is of no use
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return None
-    return found if isinstance(found, dict) else None
+    return found if isinstance(found, dict) and _no_deeper(found, DEEPEST) else None
+
+
+def _no_deeper(value: object, levels: int) -> bool:
+    """Tell whether a value read from JSON lies in at most so many levels; looks no deeper than that."""
+    if not isinstance(value, dict | list):
+        return True
+    inner = value.values() if isinstance(value, dict) else value
+    return levels > 0 and all(_no_deeper(one, levels - 1) for one in inner)
 
 
 def flat(content: Mapping[str, Any], levels: int = MOST_LEVELS) -> Iterator[tuple[str, str]]:

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.wire.parameters import (
+    DEEPEST,
     LONGEST_JSON,
     LONGEST_NAME,
     LONGEST_VALUE,
@@ -36,10 +37,16 @@ def nested(levels: int) -> str:
         '{"from":"Jane',
         '{"a":"\\ud800"}',
         nested(5000),
+        nested(DEEPEST + 1),
+        '{"a":' + "[" * DEEPEST + "]" * DEEPEST + "}",
     ],
 )
 def test_what_is_no_object_that_can_be_written_again_is_none(text: str) -> None:
     assert read_object(text) is None
+
+
+def test_an_object_within_objects_is_read_as_deep_as_anybody_sends() -> None:
+    assert read_object(nested(DEEPEST)) is not None
 
 
 def test_an_object_of_a_size_that_nobody_sends_is_not_looked_at() -> None:
