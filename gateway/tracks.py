@@ -72,7 +72,7 @@ class CallTrack:
         self._level = level
         self._call_id = call_id
         self._zero_ms = offset_ms
-        self._reached_ms = 0
+        self._reached_ms: int | None = None
         self._arrived_at = zero
         self._let_go = (0, 0)
         """An utterance by its number, and the sample from which on its interims hear it."""
@@ -144,9 +144,10 @@ class CallTrack:
 
     def _place(self, utterance: Utterance) -> Spoken:
         """Put an utterance on the call's clock."""
-        # The clock is put back only between utterances, and no utterance begins before the one before it has ended.
-        begins_ms = self._zero_ms - self.media.put_back_ms + utterance.start_sample // SAMPLES_PER_MS
-        offset_ms = self._zero_ms - self.media.put_back_ms + max(0, self._reached_ms - begins_ms)
+        # The clock is put back as the track begins, and between utterances; none begins before the last has ended.
+        offset_ms = self._zero_ms - self.media.put_back_ms
+        if self._reached_ms is not None:
+            offset_ms += max(0, self._reached_ms - offset_ms - utterance.start_sample // SAMPLES_PER_MS)
         return Spoken(
             utterance_id=f"{self._call_id}_{self.track.id}_{utterance.number}",
             track=self.track,

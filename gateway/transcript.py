@@ -60,17 +60,17 @@ class Spoken(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
     @property
     def start_ms(self) -> int:
-        """Where speech begins on the call's clock."""
-        return self.offset_ms + self.utterance.start_sample // SAMPLES_PER_MS
+        """Where speech begins on the call's clock, which what was said before the call does not put back."""
+        return max(0, self.offset_ms + self.utterance.start_sample // SAMPLES_PER_MS)
 
     @property
     def end_ms(self) -> int:
         """Where speech ends on the call's clock."""
-        return self.offset_ms + self.utterance.end_sample // SAMPLES_PER_MS
+        return max(0, self.offset_ms + self.utterance.end_sample // SAMPLES_PER_MS)
 
     @property
     def audio_ms(self) -> int:
-        """Where the decoded audio begins on the call's clock; a decoder's times count from there."""
+        """Where the decoded audio begins on the call's clock, or before it; a decoder's times count from there."""
         return self.offset_ms + self.utterance.origin_sample // SAMPLES_PER_MS
 
     def with_audio(self, audio: bytes) -> Spoken:
@@ -92,18 +92,18 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
 
 def final(spoken: Spoken, heard: Hypothesis, place: Place, clock: Clock, now: float) -> TranscriptFinal:
     """Make the event of a decoded utterance."""
-    begins, wanted = max(0, spoken.audio_ms), spoken.settings.transcripts
+    begins, wanted = spoken.audio_ms, spoken.settings.transcripts
     words = [
         WordInfo(
             text=word.text,
-            start_ms=begins + word.start_ms,
-            end_ms=begins + word.end_ms,
+            start_ms=max(0, begins + word.start_ms),
+            end_ms=max(0, begins + word.end_ms),
             confidence=word.confidence,
         )
         for word in heard.words
     ]
     segments = [
-        SegmentInfo(text=each.text, start_ms=begins + each.start_ms, end_ms=begins + each.end_ms)
+        SegmentInfo(text=each.text, start_ms=max(0, begins + each.start_ms), end_ms=max(0, begins + each.end_ms))
         for each in heard.segments
     ]
     return TranscriptFinal(

@@ -3,7 +3,8 @@
 Audio that arrives is never dropped and never moved. Silence is put between it in two cases: when frames stop,
 up to 200 ms behind the present (`fill`); and, where nobody speaks, for small holes that nothing has made up for
 (`settle`). Should missing audio come after all, it is kept, and the track is ahead of the clock for as much: the
-next holes are left unfilled, or the clock is put back where nobody speaks (`settle` again).
+next holes are left unfilled, or the clock is put back where nobody speaks (`settle` again). It is put back, too, by
+what was said before the track began (`place`).
 """
 
 from __future__ import annotations
@@ -29,6 +30,9 @@ class Timeline:
         self._now = zero
         self._position = 0.0
         self._filled = 0.0
+        self._first_arrival: float | None = None
+        self._began_in_time = False
+        """Whether it is known how the track began, and the clock agrees."""
         self._watched_since: float | None = None
         self._least_lag = 0.0
 
@@ -45,7 +49,7 @@ class Timeline:
 
     def place(self, seconds: float, arrived_at: float) -> float:
         """Append a frame's audio; tell by how many seconds that puts the clock back."""
-        early = 0.0 if self._position else self._said_before_zero(seconds, arrived_at)
+        early = 0.0 if self._began_in_time else self._said_before_zero(arrived_at)
         self._position += seconds - early
         self._last_arrival = self._now = arrived_at
         lag = arrived_at - self._zero - self._position
@@ -86,13 +90,22 @@ class Timeline:
             return -self._put_back(min(-lag, self._filled))
         return 0.0
 
-    def _said_before_zero(self, seconds: float, arrived_at: float) -> float:
-        """Tell how much of a track's first frame is older than the track.
+    def _said_before_zero(self, arrived_at: float) -> float:
+        """Tell how much of a track's audio is older than the track, once that is known.
 
-        A connection that took seconds to be made brings at once what was said meanwhile.
+        A connection that took seconds to be made brings at once what was said meanwhile, and goes on in time. Who sends
+        seconds at a time goes on when those have passed, and is not ahead by then.
         """
-        early = seconds - (arrived_at - self._zero)
-        return early if early > HOLE_SECONDS else 0.0
+        if self._first_arrival is None:
+            self._first_arrival = arrived_at
+        if arrived_at - self._first_arrival < HOLE_SECONDS:
+            return 0.0
+        self._began_in_time = True
+        ahead = self._position - (arrived_at - self._zero)
+        if ahead <= HOLE_SECONDS:
+            return 0.0
+        self._watched_since = None
+        return ahead
 
     def _append_silence(self, missing: float) -> float:
         silence = max(0, int(missing / STEP_SECONDS)) * STEP_SECONDS

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import audioop
+import struct
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,6 +19,8 @@ from adapters.media.track import MediaTrack
 from adapters.stream import AudioFormat, AudioFrame, Encoding
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from numpy.typing import NDArray
 
 RATES = [8_000, 12_000, 16_000, 24_000, 32_000, 44_100, 48_000, 96_000, 192_000]
@@ -313,25 +316,51 @@ def test_a_track_without_audio_says_so() -> None:
 # What was said before the track began.
 
 
-def test_seconds_that_come_at_once_at_the_beginning_were_said_before_it() -> None:
-    track = MediaTrack(100.0)
-    blocks = list(track.push(AudioFrame("x", SLIN, bytes(16 * 1500)), 100.1))
-    assert len(blocks) == 75
-    assert track.put_back_ms == 1400
-    assert list(track.fill(100.6)) != [], "the track is in time, and silence is fed as soon as frames stop"
-    assert track.gap_ms == pytest.approx(300, abs=20)
+def spoken(track: MediaTrack, chunks_ms: Iterable[tuple[int, int]]) -> list[bytes]:
+    """Play a tone in chunks, each of so many milliseconds and at its time; silence is looked for every 20 ms."""
+    blocks: list[bytes] = []
+    due = list(chunks_ms)
+    for now_ms in range(0, max(at_ms for at_ms, _ in due) + 20, 20):
+        now = 100.0 + now_ms / 1000
+        while due and due[0][0] <= now_ms:
+            blocks += track.push(AudioFrame("x", SLIN, struct.pack("<h", 1000) * (8 * due.pop(0)[1])), now)
+        blocks += track.fill(now)
+    return blocks
 
 
-@pytest.mark.parametrize("ms", [20, 40, 100, 200])
-def test_a_first_packet_of_any_length_is_nothing_of_the_kind(ms: int) -> None:
+def is_silent(block: bytes) -> bool:
+    return not any(block)
+
+
+@pytest.mark.parametrize("late_ms", [500, 1_500, 2_000])
+@pytest.mark.parametrize("first_ms", [0, 100])
+def test_what_comes_at_once_at_the_beginning_was_said_before_it(late_ms: int, first_ms: int) -> None:
+    """As FreeSWITCH has it, where it has had to wait for the connection."""
     track = MediaTrack(100.0)
-    list(track.push(AudioFrame("x", SLIN, bytes(16 * ms)), 100.0))
+    in_time = [(at_ms, 20) for at_ms in range(first_ms + 20, first_ms + 3_000, 20)]
+    blocks = spoken(track, [(first_ms, late_ms), *in_time])
+    assert not any(map(is_silent, blocks))
+    assert track.put_back_ms == pytest.approx(late_ms - first_ms, abs=25)
+    assert len(blocks) * 20 - track.put_back_ms == pytest.approx(first_ms + 3_000, abs=60), "it is in time"
+
+
+@pytest.mark.parametrize("chunk_ms", [20, 40, 100, 200, 240, 500, 1_000, 2_000])
+def test_who_always_sends_so_much_at_once_is_not_put_back_and_not_cut(chunk_ms: int) -> None:
+    track = MediaTrack(100.0)
+    blocks = spoken(track, [(at_ms, chunk_ms) for at_ms in range(0, 8_000, chunk_ms)])
+    assert not any(map(is_silent, blocks))
     assert track.put_back_ms == 0
 
 
-def test_nor_is_a_burst_later_on() -> None:
+def test_a_burst_later_on_is_late_and_not_older_than_the_track() -> None:
     track = MediaTrack(100.0)
-    for number in range(10):
-        list(track.push(AudioFrame("x", SLIN, bytes(320)), 100.0 + number * 0.02))
-    list(track.push(AudioFrame("x", SLIN, bytes(16 * 1500)), 100.2))
+    blocks = spoken(track, [*((at_ms, 20) for at_ms in range(0, 1_000, 20)), (2_500, 1_500), (2_520, 20), (2_540, 20)])
+    assert any(map(is_silent, blocks))
     assert track.put_back_ms == 0
+
+
+def test_so_it_is_with_a_track_that_begins_later() -> None:
+    track = MediaTrack(60.0)
+    list(track.reach(100.0))
+    spoken(track, [(0, 1_500), *((at_ms, 20) for at_ms in range(20, 1_000, 20))])
+    assert track.put_back_ms == pytest.approx(1_500, abs=25)

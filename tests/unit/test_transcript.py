@@ -48,6 +48,13 @@ def test_a_track_that_began_later_is_offset() -> None:
     assert [(segment.start_ms, segment.end_ms) for segment in event.segments] == [(12_300, 12_900)]
 
 
+def test_what_was_said_before_the_call_begins_with_it_and_ends_when_it_did() -> None:
+    event = final(spoken(offset_ms=-2_600, wanted=Transcripts(words=True, segments=True)), HEARD, PLACE, CLOCK, 105.0)
+    assert (event.start_ms, event.end_ms) == (0, 300)
+    assert [(word.start_ms, word.end_ms) for word in event.words or ()] == [(0, 0), (0, 300)]
+    assert [(segment.start_ms, segment.end_ms) for segment in event.segments or ()] == [(0, 300)]
+
+
 @pytest.mark.parametrize("end_of_turn", [True, False])
 def test_a_cut_is_no_end_of_turn(end_of_turn: bool) -> None:
     event = final(spoken(end_of_turn=end_of_turn), HEARD, PLACE, CLOCK, 105.0)
