@@ -14,8 +14,9 @@ WATCH_SECONDS = 1.0
 HOLE_SECONDS = 0.15
 """After a longer pause between frames the watch begins anew: nothing was sent, or a burst will follow."""
 
-SLOW, FAST = 0.75, 1.35
-"""Outside of these the label is wrong, by a factor of two or of one and a half; clocks and jitter stay far within."""
+SLOW, FAST = 0.8, 1.25
+"""Outside of these the label is wrong, by a third (24 kHz under the label of 32) or more; clocks and jitter stay far
+within."""
 
 
 class RateVerdict(StrEnum):

@@ -24,6 +24,8 @@ def steady(seconds: float, *, every: float = 0.02, count: int = 250, start: floa
         (steady(0.01), [RateVerdict.SLOW]),  # mu-law under the kind of 16-bit PCM
         (steady(0.03), [RateVerdict.FAST]),  # 24 kHz that is taken for 16
         (steady(0.0133), [RateVerdict.SLOW]),  # 16 kHz that is taken for 24
+        (steady(0.02 * 4 / 3), [RateVerdict.FAST]),  # 32 kHz that is taken for 24
+        (steady(0.015), [RateVerdict.SLOW]),  # 24 kHz that is taken for 32
         (steady(0.04), [RateVerdict.FAST]),  # wideband under the kind of 8 kHz
         (steady(0.03, every=0.03), [RateVerdict.RIGHT]),
         (steady(0.04, every=0.04), [RateVerdict.RIGHT]),
