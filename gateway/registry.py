@@ -197,13 +197,13 @@ class Registry:
 
     def _wished(self, settings: CallSettings, offer: StreamOffer) -> CallSettings:
         wishes, problems = read_wishes(offer.started.wishes, self._means.settings.models)
-        for problem in problems:
+        if problems:
             log.warning(
                 "what a stream asks for cannot be had, and is left aside",
                 listener=offer.listener.name,
                 stream_id=offer.started.stream_id,
                 peer=offer.address,
-                error=problem,
+                errors=problems,
             )
         return settings.refined(
             language=wishes.language,

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
     from config.settings import Models
 
+MOST_PROBLEMS = 5
+"""Of one stream's wishes are told; what comes after that is not looked at."""
+
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 
 
@@ -36,7 +39,10 @@ class Wishes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 def read_wishes(asked: Mapping[str, Any], models: Models) -> tuple[Wishes, list[str]]:
-    """Read what a stream asks for, wish by wish: what can be had, and why the rest cannot."""
+    """Read what a stream asks for, wish by wish: what can be had, and why the rest cannot.
+
+    After a few that cannot, the others are left aside unread.
+    """
     granted: dict[str, Any] = {}
     wishes, problems = Wishes(), []
     for attempt in _one_by_one(asked):
@@ -47,6 +53,8 @@ def read_wishes(asked: Mapping[str, Any], models: Models) -> tuple[Wishes, list[
             wishes = _checked(candidate, models)
         except ValueError as error:
             problems.append(str(error))
+            if len(problems) == MOST_PROBLEMS:
+                break
         else:
             granted = candidate
     return wishes, problems

@@ -635,4 +635,4 @@ async def test_what_cannot_be_had_is_left_aside_and_told() -> None:
         assert (settings.language, settings.transcripts.words) == ("fr", True)
     (warning,) = [line for line in logs if line["log_level"] == "warning"]
     assert "left aside" in warning["event"]
-    assert "language code" in warning["error"]
+    assert any("language code" in error for error in warning["errors"])

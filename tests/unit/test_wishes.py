@@ -7,7 +7,7 @@ import pytest
 from config.profiles import Profile
 from config.settings import Models
 from gateway.routes import CallOptions
-from gateway.wishes import Wishes, read_wishes
+from gateway.wishes import MOST_PROBLEMS, Wishes, read_wishes
 
 MODELS = Models(language="auto", profiles={"slow": Profile(beam_size=2)})
 
@@ -65,6 +65,12 @@ def test_each_wish_is_granted_or_not_for_itself() -> None:
     wishes, problems = read_wishes(asked, MODELS)
     assert wishes == Wishes(language="de", options=CallOptions(words=True))
     assert len(problems) == 3
+
+
+def test_of_nonsense_without_end_a_little_is_told() -> None:
+    asked = {"options": {f"x{number}": 1 for number in range(1_000)} | {"words": True}}
+    wishes, problems = read_wishes(asked, MODELS)
+    assert (wishes, len(problems)) == (Wishes(), MOST_PROBLEMS)
 
 
 def test_what_a_model_does_not_know_cannot_be_had() -> None:
