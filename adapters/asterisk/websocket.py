@@ -63,7 +63,7 @@ class ChanWebSocketWire:
 
     def __init__(self, track: Track, query: Mapping[str, str], mask: Callable[[str], str] = str) -> None:
         self._track = track
-        self._query = query
+        self._query = {mask(name): mask(value) for name, value in query.items()}
         self._mask = mask
         self._format: AudioFormat | None = None
         self._read = _read_plain
@@ -92,7 +92,7 @@ class ChanWebSocketWire:
         if isinstance(data, bytes):
             raise WireError("expected MEDIA_START of chan_websocket first")
         self._read = _read_json if data.lstrip().startswith("{") else _read_plain
-        event = self._read(data)
+        event = self._read(self._mask(data))
         if event.get("event") != "MEDIA_START":
             raise WireError("expected MEDIA_START of chan_websocket first")
         self._format = _format(event.get("format"))
@@ -100,7 +100,7 @@ class ChanWebSocketWire:
         channel = next(filter(None, (_name(event.get(key)) for key in ("channel_id", "channel"))), None)
         variables = _variables(event.get("channel_variables"))
         said = (*self._query.items(), *variables.items())
-        parameters, all_kept = bounded((name, self._mask(value)) for name, value in said)
+        parameters, all_kept = bounded(said)
         call = next((variables[name] for name in CALL_NAMES if _name(variables.get(name))), channel)
         return StreamStarted(
             stream_id=channel,

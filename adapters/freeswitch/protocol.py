@@ -43,7 +43,7 @@ class Introduction:
 
     def __init__(self, settings: FreeSwitchListener, query: Mapping[str, str], access: Access, *, shown: bool) -> None:
         self._settings = settings
-        self._url = read(query, strict=True)
+        self._url = read({access.masked(name): access.masked(value) for name, value in query.items()}, strict=True)
         self._access = access
         self._shown = shown
 
@@ -54,14 +54,13 @@ class Introduction:
 
     def open(self, metadata: str | None) -> Opening:
         """Make of everything what the stream is. Raises WireError where a token is owed."""
-        content = read_object(metadata) if metadata else {}
-        said = read(content or {})
-        if not self._shown and not self._access.knows(said.token or ""):
+        if not self._shown and not self._access.knows(_token(metadata) or ""):
             raise WireError(NO_TOKEN)
-        opaque = [("metadata", metadata[:LONGEST_VALUE])] if metadata and content is None else []
-        parameters, all_kept = bounded(
-            (name, self._access.masked(value)) for name, value in (*self._url.parameters, *said.parameters, *opaque)
-        )
+        text = self._access.masked(metadata or "")
+        content = read_object(text) if text else {}
+        said = read(content or {})
+        opaque = [("metadata", text[:LONGEST_VALUE])] if content is None else []
+        parameters, all_kept = bounded((*self._url.parameters, *said.parameters, *opaque))
         crossed = None not in (said.call, self._url.call) and said.call != self._url.call
         remarks = {
             NO_JSON: content is None,
@@ -97,3 +96,7 @@ class Introduction:
         left, right = TrackRole.INBOUND, TrackRole.OUTBOUND
         roles = (right, left) if role is TrackRole.OUTBOUND else (left, right)
         return tuple(Track(id=each, role=each, label=settings.labels.get(each.value)) for each in roles)
+
+
+def _token(metadata: str | None) -> str | None:
+    return read(read_object(metadata or "") or {}).token

@@ -22,7 +22,8 @@ from adapters.stream import (
     WireError,
 )
 from adapters.wire.patience import MOST_MEANINGLESS
-from config.listeners import AsteriskWebSocketListener
+from config.listeners import AsteriskWebSocketListener, Token
+from config.secret import Secret
 from tests.recorded import CHAN_WEBSOCKET, chan_websocket
 
 TRACK = Track(id="inbound", role=TrackRole.INBOUND)
@@ -57,6 +58,16 @@ def test_a_recorded_session_reads_as_its_messages(name: str) -> None:
         stream_id=channel, external_call_id=channel, tracks=(TRACK,), parameters=dict(session.url.query)
     )
     assert frames == [AudioFrame("inbound", ULAW, data) for data in session.said() if isinstance(data, bytes)]
+
+
+def test_a_secret_is_masked_wherever_it_stands() -> None:
+    secret = "a-secret-of-twenty-four-characters"  # noqa: S105  a test's
+    settings = AsteriskWebSocketListener(credentials=(Token(name="pbx", secret=Secret(secret)),))
+    wire = ChanWebSocketDialect(settings).visit({"x": secret, secret: "y"}, shown=True).wire
+    (event,) = wire.receive_data(start({"CALL_ID": secret, "z": f"Bearer {secret}"}))
+    assert secret not in repr(event)
+    assert isinstance(event, StreamStarted)
+    assert event.parameters["z"] == "Bearer ********"
 
 
 @pytest.mark.parametrize("first", [PLAIN, start()])

@@ -155,8 +155,15 @@ def test_without_one_that_is_known_there_is_no_stream(metadata: str | None) -> N
 
 def test_a_secret_elsewhere_in_the_metadata_is_masked() -> None:
     assert opened(f'{{"token":"{SECRET}', credentials=KNOWN).started.parameters == {"metadata": '{"token":"********'}
-    nested = opened(f'{{"auth":{{"token":"{SECRET}"}}}}', {"x": SECRET}, credentials=KNOWN).started
-    assert nested.parameters == {"auth.token": "********", "x": "********"}
+    nested = opened(f'{{"auth":{{"token":"{SECRET}"}}}}', {"x": SECRET, SECRET: "y"}, credentials=KNOWN).started
+    assert nested.parameters == {"auth.token": "********", "x": "********", "********": "y"}
+    named = opened(f'{{"callId":"{SECRET}","label":"{SECRET}"}}', credentials=KNOWN).started
+    assert (named.external_call_id, named.wishes) == ("********", {"label": "********"})
+
+
+def test_a_secret_is_masked_before_the_metadata_is_cut() -> None:
+    metadata = "x" * (LONGEST_VALUE - len(SECRET) + 1) + SECRET
+    assert "********" in opened(metadata, credentials=KNOWN).started.parameters["metadata"]
 
 
 @pytest.mark.parametrize(("query", "wishes"), [({}, {"label": "vip"}), ({"channels": "2"}, {})])
@@ -166,9 +173,8 @@ def test_a_label_of_its_own_is_a_wish_of_a_fork_with_one_speaker(query: dict[str
 
 @pytest.mark.parametrize(("settings", "shown", "seconds"), [({}, True, 45.0), ({"metadata_token": True}, False, 5.0)])
 def test_who_owes_a_token_has_less_time(settings: dict[str, Any], shown: bool, seconds: float) -> None:
-    dialect = FreeSwitchDialect(FreeSwitchListener(credentials=KNOWN, **settings))
-    assert dialect.visit({}, shown=shown).limits.handshake_seconds == seconds
-    assert dialect.most_waiting == (None if shown else 32)
+    visit = FreeSwitchDialect(FreeSwitchListener(credentials=KNOWN, **settings)).visit({}, shown=shown)
+    assert (visit.limits.handshake_seconds, visit.known) == (seconds, shown)
 
 
 @given(st.text(max_size=80), st.dictionaries(st.text(max_size=6), st.text(max_size=6), max_size=4))
