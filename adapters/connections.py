@@ -42,11 +42,10 @@ C = TypeVar("C", bound=Connection)
 
 
 class Connections(Generic[C]):
-    """The connections of one listener, in the order in which they came; `most_waiting` may be fewer than elsewhere."""
+    """The connections of one listener, in the order in which they came."""
 
-    def __init__(self, listener: str, most_waiting: int | None = None) -> None:
+    def __init__(self, listener: str) -> None:
         self._listener = listener
-        self._most_waiting = most_waiting
         self._open: dict[C, None] = {}
         self._last_gone = asyncio.Event()
 
@@ -56,12 +55,18 @@ class Connections(Generic[C]):
     def __iter__(self) -> Iterator[C]:
         return iter(tuple(self._open))
 
-    def welcome(self, connection: C) -> None:
-        """Keep a connection that was made; where too many have not said who they are, the first of them goes."""
+    def welcome(
+        self, connection: C, most: int | None = None, alike: Callable[[C], bool] = lambda _connection: True
+    ) -> None:
+        """Keep a connection that was made.
+
+        Of those that have not said who they are there may be so `most`, the connections `alike` alone counted; where
+        there are more, the first of them goes.
+        """
         self._open[connection] = None
-        most = self._most_waiting or MOST_WAITING
+        most = MOST_WAITING if most is None else most
         if len(self._open) > most:
-            waiting = [each for each in self._open if each.waiting]
+            waiting = [each for each in self._open if each.waiting and alike(each)]
             if len(waiting) > most:
                 waiting[0].drop("too many connections that have not introduced themselves")
 

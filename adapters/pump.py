@@ -27,6 +27,7 @@ from adapters.stream import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from adapters.complaints import Complaints
     from adapters.stream import Host, Listener, Peer, RefusalReason, StreamEvent, StreamSink, Wire
 
 log = structlog.get_logger()
@@ -56,7 +57,8 @@ class Pump(Generic[Data]):
     """Feeds what one connection brings through its wire into the sink the host gave, and ends the stream once.
 
     Nothing a peer does raises out of here, and after the end everything is ignored. `advice` is what to tell the
-    operator, once, when audio does not come at the rate it is labelled with.
+    operator, once, when audio does not come at the rate it is labelled with. `complaints` are those of all peers of the
+    listener that came no further than its door.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class Pump(Generic[Data]):
         host: Host,
         peer: Peer,
         clock: Callable[[], float],
+        complaints: Complaints,
         advice: Mapping[RateVerdict, str] = MappingProxyType({}),
     ) -> None:
         self._wire = wire
@@ -80,6 +83,7 @@ class Pump(Generic[Data]):
         self._host = host
         self._peer = peer
         self._clock = clock
+        self._complaints = complaints
         self._sink: StreamSink | None = None
         self._outcome: StreamEnded | RefusalReason | None = None
         self._opened_at = self._last_arrival = clock()
@@ -129,8 +133,10 @@ class Pump(Generic[Data]):
         if self._outcome is not None:
             return
         self._outcome = ended
-        if ended.error:
+        if ended.error and self._sink is not None:
             self._log.warning("stream ended by an error", reason=ended.reason, error=ended.error)
+        elif ended.error:
+            self._complain("client turned away", reason=ended.reason, error=ended.error)
         stays = ended.stays and self._sink is not None
         try:
             if self._sink is not None:
@@ -140,6 +146,12 @@ class Pump(Generic[Data]):
             stays = False
         if not stays:
             self._peer.close()
+
+    def _complain(self, event: str, **about: object) -> None:
+        """Tell the log of a peer that came to nothing, though not of each in a crowd."""
+        untold = self._complaints.take(self._clock())
+        if untold is not None:
+            self._log.warning(event, **about, others=untold)
 
     def _take_all(self, data: Data) -> None:
         broken: WireError | None = None
@@ -200,7 +212,7 @@ class Pump(Generic[Data]):
             sink = self._host.admit(offer, self._peer, now)
         except Refusal as refusal:
             self._outcome = refusal.reason
-            self._log.warning("stream refused", reason=refusal.reason, stream_id=started.stream_id)
+            self._complain("stream refused", reason=refusal.reason, stream_id=started.stream_id)
             self._peer.close()
             return
         self._sink = sink

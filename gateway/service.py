@@ -114,7 +114,7 @@ class Gateway:
         self._registry = Registry(means, Routes(settings), os.urandom)
         self._tls: ServerTls | None = None
         self._audiosockets = [AudioSocketServer(each, self._registry, clock) for each in settings.audiosocket]
-        port = StreamPort()
+        port = StreamPort(proxied=bool(settings.http.public_url or settings.http.trusted_proxies))
         self._websockets = {
             freeswitch.PATH: freeswitch.servers(settings.freeswitch, self._registry, clock, port),
             asterisk_websocket.PATH: asterisk_websocket.servers(

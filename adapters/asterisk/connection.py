@@ -54,6 +54,7 @@ class Connection(asyncio.Protocol):
             host=server.host,
             peer=self,
             clock=server.clock,
+            complaints=server.complaints,
             advice=ADVICE,
         )
         self._quiet_since = server.clock()

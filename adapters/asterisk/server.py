@@ -11,6 +11,7 @@ import structlog
 from adapters.asterisk.audiosocket import KIND
 from adapters.asterisk.connection import FAREWELL_SECONDS, Connection
 from adapters.asterisk.keep_alive import Metronome
+from adapters.complaints import Complaints
 from adapters.connections import Connections
 from adapters.pump import Limits
 from adapters.sockets import is_within, networks, plain_address
@@ -48,6 +49,7 @@ class AudioSocketServer:
             handshake_seconds=settings.uuid_timeout_seconds, idle_seconds=settings.idle_timeout_seconds
         )
         self.connections = Connections[Connection](settings.name)
+        self.complaints = Complaints()
         self._tls: ServerTls | None = None
         self._server: asyncio.Server | None = None
         self._closing = False

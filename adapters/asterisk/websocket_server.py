@@ -31,7 +31,6 @@ class ChanWebSocketDialect:
     """
 
     manner = Manner(compress=False, hearing=Hearing.NOTHING)
-    most_waiting = None
 
     def __init__(self, settings: AsteriskWebSocketListener) -> None:
         self._track = Track(id=settings.role, role=TrackRole(settings.role), label=settings.label)

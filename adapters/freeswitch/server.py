@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 PATH = "/freeswitch"
 
-MOST_STRANGERS, STRANGER_SECONDS = 32, 5.0
-"""Where a token may come in the metadata, anybody may connect: so many at a time, and no longer than that."""
+STRANGER_SECONDS = 5.0
+"""Where a token may come in the metadata, anybody may connect, but has no longer than that to show it."""
 
 REMEDY = "say in the URL what the command says, as in ?rate=16000&channels=2 with stereo 16k (docs/freeswitch.md)"
 ADVICE = {
@@ -41,7 +41,6 @@ class FreeSwitchDialect:
             kind=KIND, name=settings.name, account=settings.account, takes_announced=settings.account is not None
         )
         self.access = Access(settings, metadata_token=settings.metadata_token)
-        self.most_waiting = MOST_STRANGERS if settings.metadata_token else None
         self.manner = Manner(compress=True, hearing=Hearing(settings.transcripts), encode=transcription, advice=ADVICE)
 
     def subprotocol(self, offered: Sequence[str]) -> str | None:
@@ -57,7 +56,7 @@ class FreeSwitchDialect:
             handshake_seconds=patience if shown else min(patience, STRANGER_SECONDS),
             idle_seconds=self._settings.idle_timeout_seconds,
         )
-        return Visit(wire=PreamblePcmWire(introduction.open), limits=limits, call=introduction.call)
+        return Visit(wire=PreamblePcmWire(introduction.open), limits=limits, call=introduction.call, known=shown)
 
 
 def transcription(transcript: Transcript) -> bytes:

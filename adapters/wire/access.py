@@ -52,6 +52,8 @@ class Approach(msgspec.Struct, frozen=True, kw_only=True):
     headers: MultiMapping[str]
     tokens: tuple[str, ...] = ()
     """Those in the URL."""
+    proxied: bool = False
+    """Whether the port is one that a proxy brings others to."""
 
 
 class Access:
@@ -99,12 +101,12 @@ class Access:
     def _check_local(self, approach: Approach) -> None:
         """Where a listener knows nobody, let in who is on this machine, and speaks to it as such.
 
-        A proxy may be there, too, that says nothing of whom it brings; and a browser, with a page from anywhere. Both
-        ask for another host than this one.
+        A browser may be there, too, with a page from anywhere: that asks for another host than this one. And whom a
+        proxy brings is not on this machine; where the proxy does not say so, the settings of the port have to.
         """
         headers = approach.headers
         asked = [f"//{headers.get(hdrs.HOST, '')}", *headers.getall(hdrs.ORIGIN, ())]
-        proxied = any(name in headers for name in FORWARDING)
+        proxied = approach.proxied or any(name in headers for name in FORWARDING)
         if proxied or not is_loopback(approach.client) or not all(is_loopback(_host(each)) for each in asked):
             raise AccessError(403, "not_local", f"listener {self._name!r} takes calls of this machine alone: {REMEDY}")
 

@@ -8,10 +8,10 @@ import msgspec
 import structlog
 from aiohttp import hdrs, web
 
+from adapters.complaints import Complaints
 from adapters.connections import Connections
 from adapters.stream import Refusal, RefusalReason
 from adapters.wire.access import AccessError, Approach
-from adapters.wire.complaints import Complaints
 from adapters.wire.websocket import FAREWELL_SECONDS, Circumstances, WebSocketConnection
 
 if TYPE_CHECKING:
@@ -37,8 +37,16 @@ class HttpPort(Protocol):
         """Tell the address of who sent a request, proxies that are trusted set aside."""
         ...
 
-    def settle(self, request: web.BaseRequest) -> None:
-        """Let a request last as long as it likes: it is a connection of its own from here on."""
+    @property
+    def proxied(self) -> bool:
+        """Whether there is a proxy before it, through which others than those of this machine come."""
+        ...
+
+    def settle(self, request: web.BaseRequest, overflow: Callable[[], None]) -> None:
+        """Let a request last as long as it likes: it is a connection of its own from here on.
+
+        `overflow` is called when more bytes come by it than can be borne.
+        """
         ...
 
 
@@ -49,6 +57,8 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True):
     limits: Limits
     call: str | None
     """What it calls the call, where that can be relied on."""
+    known: bool = True
+    """Whether its client has shown who it is, or need not."""
 
 
 class Dialect(Protocol):
@@ -62,11 +72,6 @@ class Dialect(Protocol):
     @property
     def access(self) -> Access:
         """Who may connect."""
-        ...
-
-    @property
-    def most_waiting(self) -> int | None:
-        """How many connections may have yet to introduce themselves, where it is fewer than elsewhere."""
         ...
 
     @property
@@ -88,7 +93,7 @@ class WebSocketServer:
 
     def __init__(self, dialect: Dialect, host: ForeseeingHost, clock: Callable[[], float], port: HttpPort) -> None:
         self.listener = dialect.listener
-        self.connections = Connections[WebSocketConnection](self.listener.name, dialect.most_waiting)
+        self.connections = Connections[WebSocketConnection](self.listener.name)
         self._dialect = dialect
         self._host = host
         self._clock = clock
@@ -100,6 +105,7 @@ class WebSocketServer:
             clock=clock,
             manner=dialect.manner,
             connections=self.connections,
+            complaints=self._complaints,
         )
 
     async def accept(self, request: web.Request) -> web.StreamResponse:
@@ -124,9 +130,9 @@ class WebSocketServer:
         offered = [each.strip() for each in request.headers.get(hdrs.SEC_WEBSOCKET_PROTOCOL, "").split(",")]
         subprotocol = self._dialect.subprotocol(list(filter(None, offered)))
         connection = WebSocketConnection(
-            self._shared, visit.wire, visit.limits, address=client, subprotocol=subprotocol
+            self._shared, visit.wire, visit.limits, address=client, known=visit.known, subprotocol=subprotocol
         )
-        return await connection.run(request, lambda: self._port.settle(request))
+        return await connection.run(request, lambda: self._port.settle(request, connection.overflow))
 
     def tick(self, now: float) -> None:
         """Hold every connection to its limits."""
@@ -144,7 +150,7 @@ class WebSocketServer:
     def _visit(self, request: web.Request, client: str) -> Visit:
         tokens = [request.match_info[TOKEN]] if TOKEN in request.match_info else []
         tokens += [value for name, value in request.query.items() if name.lower() == TOKEN]
-        approach = Approach(client=client, headers=request.headers, tokens=tuple(tokens))
+        approach = Approach(client=client, headers=request.headers, tokens=tuple(tokens), proxied=self._port.proxied)
         shown = self._dialect.access.check(approach)
         query = {name: value for name, value in request.query.items() if name.lower() != TOKEN}
         visit = self._dialect.visit(query, shown=shown)

@@ -19,6 +19,7 @@ from adapters.wire.outgoing import Outgoing
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from adapters.complaints import Complaints
     from adapters.connections import Connections
     from adapters.pump import Limits
     from adapters.rate import RateVerdict
@@ -56,6 +57,9 @@ CLOSE_CODES = {
 
 FLOOD = "more messages than any telephone system sends"
 
+MOST_STRANGERS = 32
+"""Connections of clients that have yet to show who they are; when there are more, the oldest of them is closed."""
+
 
 class Manner(msgspec.Struct, frozen=True, kw_only=True):
     """How one kind of telephone system wants a WebSocket to be kept."""
@@ -76,15 +80,7 @@ class Circumstances(msgspec.Struct, frozen=True, kw_only=True):
     clock: Callable[[], float]
     manner: Manner
     connections: Connections[WebSocketConnection]
-
-
-class _Socket(web.WebSocketResponse[Literal[False]]):
-    """aiohttp's, but that what was read before the connection was lost is still given."""
-
-    def _cancel(self, exc: BaseException) -> None:
-        """Be told that the connection is lost. aiohttp's own would let `receive` forget what it has not given yet."""
-        if self._reader is not None:
-            self._reader.set_exception(exc)
+    complaints: Complaints
 
 
 class WebSocketConnection:
@@ -97,9 +93,12 @@ class WebSocketConnection:
         limits: Limits,
         *,
         address: str,
+        known: bool,
         subprotocol: str | None,
     ) -> None:
         self._shared = shared
+        self.known = known
+        """Whether the peer has shown who it is, or need not."""
         self._pump = Pump[str | bytes](
             wire,
             listener=shared.listener,
@@ -108,9 +107,10 @@ class WebSocketConnection:
             host=shared.host,
             peer=self,
             clock=shared.clock,
+            complaints=shared.complaints,
             advice=shared.manner.advice,
         )
-        self._socket = _Socket(
+        self._socket: web.WebSocketResponse[Literal[False]] = web.WebSocketResponse(
             autoclose=False,
             autoping=False,
             decode_text=False,  # what is no UTF-8 ends no call
@@ -151,7 +151,8 @@ class WebSocketConnection:
         if self._transport is None:
             return web.Response()  # to a peer that did not wait for the answer
         on_open()
-        self._shared.connections.welcome(self)
+        most = None if self.known else MOST_STRANGERS
+        self._shared.connections.welcome(self, most, lambda each: each.known == self.known)
         try:
             harden(self._transport)
             async with asyncio.TaskGroup() as group:
@@ -188,6 +189,11 @@ class WebSocketConnection:
         """End a connection that is one too many."""
         self._pump.end(StreamEnd.LIMIT, reason)
 
+    def overflow(self) -> None:
+        """End the stream of a peer that sends more than can be borne; it would not hear a Close out."""
+        self._pump.end(StreamEnd.PROTOCOL_ERROR, FLOOD)
+        self.abort()
+
     def abort(self) -> None:
         """Give up on a peer that does not close."""
         if self._transport is not None:
@@ -207,7 +213,7 @@ class WebSocketConnection:
         while True:
             message = await self._socket.receive()
             if not await self._is_bearable(message.data):
-                self.abort()  # it would not hear a Close out
+                self.overflow()
                 return StreamEnded(StreamEnd.PROTOCOL_ERROR, FLOOD)
             match message.type:
                 case WSMsgType.BINARY:
@@ -249,9 +255,9 @@ class WebSocketConnection:
             await self._socket.send_frame(self._shared.manner.encode(transcript), WSMsgType.TEXT)
 
     async def _answer_close(self, ended: StreamEnded) -> None:
-        """Say the same to a peer that has said Close; `run` lets the connection go after it.
+        """Say 1000 to a peer that has said Close; `run` lets the connection go after it.
 
-        To one that has broken the WebSocket's own rules aiohttp has said it.
+        One that has broken the WebSocket's own rules has heard why from aiohttp.
         """
         if ended.reason is StreamEnd.HANGUP:
             await self._say_close(WSCloseCode.OK, b"")

@@ -14,10 +14,12 @@ import msgspec
 import structlog
 from aiohttp import web
 
+from adapters.allowance import Allowance
 from gateway.http.errors import dressed, plain_error, refusal
 
 if TYPE_CHECKING:
     import ssl
+    from collections.abc import Callable
 
 log = structlog.get_logger()
 
@@ -38,6 +40,10 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """What is left of a body after its answer is read for so long: on a reset the answer would be lost."""
     farewell_seconds: float = 2.0
     """For requests in progress, when the port is closed."""
+    socket_bytes_per_second: float = 2e6
+    """By a WebSocket. 48 kHz stereo takes a tenth of it."""
+    socket_bytes_at_once: float = 20e6
+    """The same; after a minute's stall all of it comes at once."""
 
 
 class Connections:
@@ -129,6 +135,9 @@ class HttpConnection(web.RequestHandler):
         self._watch: asyncio.TimerHandle | None = None
         self.asking = False
         """Whether a request of it is being done."""
+        self._allowance: Allowance | None = None
+        """What a WebSocket may bring; messages have another, but there may be none: of fragments without end, say."""
+        self._overflow: Callable[[], None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin, unless there are too many."""
@@ -144,9 +153,22 @@ class HttpConnection(web.RequestHandler):
         self._connections.forget(self)
         super().connection_lost(exc)
 
-    def settle(self) -> None:
-        """Be a WebSocket from here on."""
+    def settle(self, overflow: Callable[[], None]) -> None:
+        """Be a WebSocket from here on, which is told when more bytes come than can be borne."""
+        limits = self._connections.limits
+        self._overflow = overflow
+        self._allowance = Allowance(limits.socket_bytes_per_second, limits.socket_bytes_at_once, self._now())
         self._connections.settle(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Take what has come, as long as there is not too much of it."""
+        if self._allowance is None or self._allowance.take(self._now(), len(data)):
+            super().data_received(data)
+        elif self._overflow is not None:
+            self._overflow()
+
+    def _now(self) -> float:
+        return self._connections.loop.time()
 
     def handle_error(
         self,

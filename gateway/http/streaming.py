@@ -12,7 +12,7 @@ from aiohttp import web
 from gateway.http.proxies import seen_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from gateway.http.connections import HttpConnection
 
@@ -34,12 +34,18 @@ def asking(request: web.BaseRequest, limit: asyncio.Timeout) -> Iterator[None]:
 class StreamPort:
     """The HTTP port, as adapters.wire.server.HttpPort has it."""
 
+    def __init__(self, *, proxied: bool = False) -> None:
+        self.proxied = proxied
+
     def client(self, request: web.BaseRequest) -> str:
         """Tell the address of who sent a request, proxies that are trusted set aside."""
         return seen_of(request).client
 
-    def settle(self, request: web.BaseRequest) -> None:
-        """Let a request last as long as it likes: it is a connection of its own from here on."""
+    def settle(self, request: web.BaseRequest, overflow: Callable[[], None]) -> None:
+        """Let a request last as long as it likes: it is a connection of its own from here on.
+
+        `overflow` is called when more bytes come by it than can be borne.
+        """
         request[LIMIT].reschedule(None)
-        cast("HttpConnection", request.protocol).settle()
+        cast("HttpConnection", request.protocol).settle(overflow)
         structlog.contextvars.clear_contextvars()  # what is logged of the call is not about this request

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import socket
 import struct
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
+from unittest.mock import ANY
 
 import pytest
 from structlog.testing import capture_logs
 
+from adapters.wire import websocket
 from tests.gateway_under_test import TOKEN, House, house, listener
 from tests.sound import prompt
 from tests.websocket_lines import connected, line, upgrade
@@ -84,6 +87,20 @@ async def test_a_token_may_come_in_the_metadata_where_the_listener_says_so(tmp_p
     assert code == 1008
     assert "token" in reason
     assert len(home.inbox.of("call.started")) == 1
+
+
+async def test_those_who_owe_a_token_make_room_for_one_another_and_for_nobody_else(tmp_path: Path) -> None:
+    wanted = listener(credentials=CREDENTIALS, metadata_token=True)
+    with capture_logs() as logs:
+        async with house(tmp_path, FREESWITCH=wanted) as home, AsyncExitStack() as stack:
+            known, strangers = f"/freeswitch?channels=2&token={SECRET}", websocket.MOST_STRANGERS + 8
+            forks = [await stack.enter_async_context(line(home.http_port, known)) for _ in range(strangers)]
+            crowd = [await stack.enter_async_context(line(home.http_port, "/freeswitch")) for _ in range(strangers)]
+            assert [await each.closed() for each in crowd[:8]] == [(1008, ANY)] * 8
+            for fork in forks:
+                await fork.say("{}")
+            await home.inbox.wait("call.started", strangers)
+    assert len([each for each in logs if each["event"] == "client turned away"]) < 8, "of a crowd not each is told"
 
 
 async def test_one_that_knows_nobody_lets_no_proxy_bring_others(home: House) -> None:
@@ -200,7 +217,8 @@ async def test_a_bad_handshake_makes_nobody_a_connection_that_is_not_counted(hom
         for _ in range(300):
             clients.append(await stack.enter_async_context(connected(home.http_port)))
             assert (await clients[-1].ask(bad)).status == 400
-        assert [await client.rest() for client in clients[:40]] == [b""] * 40, "there may be 256, and the oldest go"
+        async with asyncio.timeout(5):  # before any is idle for too long
+            assert [await client.rest() for client in clients[:40]] == [b""] * 40, "there may be 256, and the oldest go"
 
 
 @pytest.mark.parametrize(

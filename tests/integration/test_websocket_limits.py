@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
 import zlib
+from collections import Counter
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +14,7 @@ from structlog.testing import capture_logs
 
 from adapters import connections
 from adapters.wire import websocket
+from adapters.wire.preamble_pcm import PreamblePcmWire
 from tests.gateway_under_test import House, house, listener
 from tests.recorded import BINARY, CLOSE, close_frame, frame, message_frame
 from tests.sound import prompt
@@ -18,6 +22,8 @@ from tests.websocket_lines import line
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from adapters.stream import StreamEvent
 
 SPEECH = prompt("conf-onlyperson")
 """Three seconds."""
@@ -104,7 +110,7 @@ FLOODS = {
 }
 
 
-async def spoil(home: House, attack: bytes, *, introduced: bool, times: int) -> dict[str, Any]:
+async def spoil(home: House, attack: bytes, *, introduced: bool, times: int, opening: bytes = b"") -> dict[str, Any]:
     """Let a peer do its worst beside a call, until it is cut off; see to the end of that call, and give its own."""
     deflate = "Sec-WebSocket-Extensions: permessage-deflate"
     async with (
@@ -116,6 +122,7 @@ async def spoil(home: House, attack: bytes, *, introduced: bool, times: int) -> 
             await bad.say("{}")
             await home.inbox.wait("call.started", 1, "bad")
         with suppress(ConnectionError):
+            bad.writer.write(opening)
             for _ in range(times):
                 bad.writer.write(attack)
                 await bad.writer.drain()
@@ -144,8 +151,51 @@ async def test_a_peer_that_sends_without_end_is_cut_off(home: House, attack: byt
     assert ended["error"]["message"] in {"too many frames", "too many messages", websocket.FLOOD}
 
 
-async def test_pings_of_a_peer_that_does_not_read_hold_up_nothing_of_its_call(home: House) -> None:
+async def test_a_message_without_end_that_never_grows_is_cut_off(home: House) -> None:
+    fragments = frame(0, b"", fin=False) * 20_000
+    opening = frame(BINARY, b"x", fin=False)
+    ended = await spoil(home, fragments, introduced=True, times=1_000_000, opening=opening)
+    assert (ended["reason"], ended["error"]["message"]) == ("protocol_error", websocket.FLOOD)
+
+
+async def test_whatever_one_peer_sends_the_others_have_their_turns(
+    home: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turns, at_turn = 0, []
+
+    async def take_turns() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    digest = PreamblePcmWire.receive_data
+
+    def receive(wire: PreamblePcmWire, data: str | bytes) -> list[StreamEvent]:
+        at_turn.append(turns)
+        return digest(wire, data)
+
+    monkeypatch.setattr(PreamblePcmWire, "receive_data", receive)
+    async with asyncio.TaskGroup() as group:
+        others = group.create_task(take_turns())
+        async with line(home.http_port, "/freeswitch") as fork:
+            await fork.say(*[bytes(320)] * 5_000)
+            await fork.hang_up()
+            await home.inbox.wait("call.ended")
+        others.cancel()
+    assert len(at_turn) == 5_000
+    assert max(Counter(at_turn).values()) <= 64
+
+
+async def test_pings_of_a_peer_that_does_not_read_hold_up_nothing_of_its_call(
+    home: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def harden(transport: asyncio.BaseTransport) -> None:
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+
+    monkeypatch.setattr(websocket, "harden", harden)  # so that the answers do not all fit in between
     async with line(home.http_port, "/freeswitch") as fork:
+        fork.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         fork.writer.transport.pause_reading()  # type: ignore[attr-defined]
         await fork.say("{}")
         for start in range(0, len(SPEECH), 320):

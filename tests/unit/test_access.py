@@ -3,6 +3,7 @@ from __future__ import annotations
 import base64
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -143,6 +144,13 @@ def test_a_listener_that_knows_nobody_takes_calls_of_this_machine(who: Approach)
 def test_and_of_nowhere_else_until_it_is_told_to(who: Approach) -> None:
     assert refusal(access(), who).status == 403
     assert access(accept_anybody=True).check(who)
+
+
+def test_where_a_proxy_brings_others_nobody_is_known_to_be_of_this_machine() -> None:
+    proxied = msgspec.structs.replace(approach(), proxied=True)
+    assert refusal(access(), proxied).status == 403
+    assert access(accept_anybody=True).check(proxied)
+    assert access(allowed_peers=("127.0.0.1",)).check(proxied)
 
 
 def test_the_refusal_names_the_remedy() -> None:

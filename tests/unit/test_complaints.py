@@ -5,7 +5,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.wire.complaints import SECONDS, Complaints
+from adapters.complaints import SECONDS, Complaints
 
 
 def test_the_first_is_told_at_once_and_the_next_after_a_second_with_how_many_went_untold() -> None:

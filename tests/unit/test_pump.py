@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
+from adapters.complaints import Complaints
 from adapters.pump import AHEAD_SECONDS, FRAMES_AT_ONCE, MESSAGES_AT_ONCE, Limits, Pump
 from adapters.stream import (
     AudioFormat,
@@ -64,6 +65,7 @@ class Scripted:
             host=self,
             peer=self,
             clock=lambda: self.now,
+            complaints=Complaints(),
         )
 
     def hear(self, *events: StreamEvent) -> None:
