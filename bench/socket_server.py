@@ -2,7 +2,8 @@
 
     python -m bench.socket_server
 
-Prints the ports it has taken as a line of JSON, and at the end of its standard input how many frames it has heard.
+Prints the ports it has taken as a line of JSON, and at the end of its standard input how many frames it has heard, and
+the CPU time that this process has taken meanwhile.
 """
 
 from __future__ import annotations
@@ -77,8 +78,9 @@ async def main() -> None:
         Http(port=0), [*routes(freeswitch.PATH, forks, clock), *routes(asterisk_websocket.PATH, channels, clock)]
     )
     print(json.dumps({"audiosocket": await audiosocket.start(), "http": await http.start()}), flush=True)
+    idle = time.process_time()
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
-    print(json.dumps({"frames": ear.frames}), flush=True)
+    print(json.dumps({"frames": ear.frames, "cpu_seconds": time.process_time() - idle}), flush=True)
     await asyncio.gather(audiosocket.close(), *(server.close() for server in (*forks, *channels)))
     await http.close()
 

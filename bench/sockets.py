@@ -24,7 +24,6 @@ from rich.console import Console
 from rich.table import Table
 
 from adapters.asterisk.audiosocket import Kind, encode
-from bench.processes import cpu_seconds
 from gateway.callers.asterisk_websocket_plan import Leg
 from gateway.callers.frames import Opcode
 from gateway.callers.frames import encode as encode_message
@@ -119,17 +118,16 @@ async def _measure(streams: int, seconds: float, rounds: int) -> dict[str, list[
 async def _round(wire: Wire, streams: int, seconds: float) -> float:
     """Tell how many microseconds of CPU a frame cost."""
     async with _server() as (process, told):
-        idle = cpu_seconds([process.pid])[process.pid]
         await _play(wire, told[wire.port], streams, seconds)
-        used = cpu_seconds([process.pid])[process.pid] - idle
         assert process.stdin is not None and process.stdout is not None  # noqa: PT018, S101  both were asked for
         process.stdin.close()
-        frames: int = json.loads(await process.stdout.readline())["frames"]
+        heard: dict[str, float] = json.loads(await process.stdout.readline())
     tracks = 2 if wire.port == "http" and len(wire.messages[0]) > 2 * FRAME_BYTES else 1
     expected = streams * round(seconds / FRAME_SECONDS) * tracks
-    if frames < 0.98 * expected:
-        raise SystemExit(f"only {frames} of {expected} frames were heard: the machine is too slow for so many streams")
-    return used / frames * 1e6
+    if heard["frames"] < 0.98 * expected:
+        found = f"only {heard['frames']:,.0f} of {expected} frames were heard"
+        raise SystemExit(f"{found}: the machine is too slow for so many streams")
+    return heard["cpu_seconds"] / heard["frames"] * 1e6
 
 
 @asynccontextmanager
