@@ -64,7 +64,10 @@ class Connections(Generic[C]):
         there are more, the first of them goes.
         """
         self._open[connection] = None
-        most = MOST_WAITING if most is None else most
+        self.thin(MOST_WAITING if most is None else most, alike)
+
+    def thin(self, most: int, alike: Callable[[C], bool]) -> None:
+        """End the first that has not said who it is, where of those `alike` there are more than so `most`."""
         if len(self._open) > most:
             waiting = [each for each in self._open if each.waiting and alike(each)]
             if len(waiting) > most:

@@ -21,6 +21,7 @@ from adapters.stream import (
     StreamMessage,
     StreamOffer,
     StreamStarted,
+    TrackStarted,
     WireError,
 )
 
@@ -88,7 +89,7 @@ class Pump(Generic[Data]):
         self._outcome: StreamEnded | RefusalReason | None = None
         self._opened_at = self._last_arrival = clock()
         self._audio_seconds = 0.0
-        self._tracks = 1
+        self._tracks = 0
         self._too_fast = False
         self._frames = Allowance(FRAMES_PER_SECOND, FRAMES_AT_ONCE, self._opened_at)
         self._messages = Allowance(MESSAGES_PER_SECOND, MESSAGES_AT_ONCE, self._opened_at)
@@ -174,6 +175,8 @@ class Pump(Generic[Data]):
                 self._take_audio(event, now)
             case StreamStarted():
                 self._start(event, now)
+            case TrackStarted():
+                self._begin_track(event, now)
             case StreamEnded():
                 self._end(event)
             case Remark(text):
@@ -193,6 +196,11 @@ class Pump(Generic[Data]):
         if verdict is not None and verdict in self._advice:
             self._log.error(self._advice[verdict], track=frame.track, format=str(frame.format))
         self._sink.handle(frame, now)
+
+    def _begin_track(self, started: TrackStarted, now: float) -> None:
+        assert self._sink is not None  # noqa: S101  as above
+        self._tracks += 1
+        self._sink.handle(started, now)
 
     def _warn_of_speed(self) -> None:
         if not self._too_fast:
@@ -217,7 +225,7 @@ class Pump(Generic[Data]):
             return
         self._sink = sink
         self._log = self._log.bind(**sink.log_context)
-        self._tracks = max(1, len(started.tracks))
+        self._tracks = len(started.tracks)
         for remark in started.remarks:
             self._log.warning(remark)
         sink.handle(started, now)

@@ -99,6 +99,15 @@ class AudioFrame(msgspec.Struct, frozen=True):
     """The wire's own stamp; None where the wire has none."""
 
 
+class TrackStarted(msgspec.Struct, frozen=True):
+    """One more track of a stream that has started; its first frame follows."""
+
+    track: Track
+
+
+DIGITS = frozenset("0123456789*#ABCD")
+
+
 class DigitPressed(msgspec.Struct, frozen=True):
     """A key of the telephone."""
 
@@ -131,7 +140,7 @@ class StreamEnded(msgspec.Struct, frozen=True):
     """The peer stays to be told what was said until here, and waits to be closed after that."""
 
 
-StreamEvent = StreamStarted | AudioFrame | DigitPressed | StreamMessage | Remark | Flush | StreamEnded
+StreamEvent = StreamStarted | TrackStarted | AudioFrame | DigitPressed | StreamMessage | Remark | Flush | StreamEnded
 
 
 class WireError(Exception):
@@ -174,6 +183,9 @@ class Listener(msgspec.Struct, frozen=True, kw_only=True):
     """Streams of one account are of one call when they bring the same external call id."""
     registered_only: bool = False
     """Whether a stream must have been registered beforehand."""
+    vouched: bool = False
+    """Whether its clients are such that the names they give to calls are those calls'. Streams of one name are one call
+    then, also where there is no account."""
     takes_announced: bool = True
     """Whether a stream is what was announced under its name. Not where clients whom nobody vouches for choose names."""
 

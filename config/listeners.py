@@ -13,7 +13,7 @@ from config.secret import Secret  # noqa: TC001
 from config.types import Group, Host, Name, Port, Positive, Rate, Role
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
 
 class Tls(Group, frozen=True, kw_only=True):
@@ -89,7 +89,6 @@ class WebSocketListener(Group, frozen=True, kw_only=True):
     allowed_peers: tuple[str, ...] = ()
     accept_anybody: bool = False
     account: Name | None = None
-    role: Role = "inbound"
     idle_timeout_seconds: Positive | None = None
 
     def __post_init__(self) -> None:
@@ -102,6 +101,7 @@ class FreeSwitchListener(WebSocketListener, frozen=True, kw_only=True):
     """Where forks of FreeSWITCH's calls come in: mod_audio_fork, mod_audio_stream."""
 
     name: Name = "freeswitch"
+    role: Role = "inbound"
     metadata_token: bool = False
     rate_hz: Rate = 8000
     channels: Literal[1, 2] = 1
@@ -119,6 +119,7 @@ class AsteriskWebSocketListener(WebSocketListener, frozen=True, kw_only=True):
     """Where Asterisk's chan_websocket comes in."""
 
     name: Name = "asterisk"
+    role: Role = "inbound"
     label: str | None = None
     first_message_seconds: Positive = 5.0
 
@@ -126,16 +127,18 @@ class AsteriskWebSocketListener(WebSocketListener, frozen=True, kw_only=True):
 def check_listeners(
     http: Http,
     audiosocket: Sequence[AudioSocketListener],
-    freeswitch: Sequence[FreeSwitchListener],
-    asterisk_websocket: Sequence[AsteriskWebSocketListener],
+    websockets: Mapping[str, Sequence[WebSocketListener]],
+    shipped: Collection[WebSocketListener],
 ) -> None:
-    """Refuse listeners that get in one another's way, or that nobody could use. Raises ValueError."""
+    """Refuse listeners that get in one another's way, or that nobody could use. Raises ValueError.
+
+    `websockets` are those of the HTTP port, by kind; `shipped` stand there where nothing was set.
+    """
     distinct("names in audiosocket", [listener.name for listener in audiosocket])
-    distinct("names in freeswitch", [listener.name for listener in freeswitch])
-    distinct("names in asterisk_websocket", [listener.name for listener in asterisk_websocket])
-    as_shipped = FreeSwitchListener(), AsteriskWebSocketListener()
-    if http.port is None and any(each not in as_shipped for each in (*freeswitch, *asterisk_websocket)):
-        raise ValueError("Expected an http.port, for freeswitch and asterisk_websocket are answered there")
+    for kind, listeners in websockets.items():
+        distinct(f"names in {kind}", [listener.name for listener in listeners])
+        if http.port is None and any(each not in shipped for each in listeners):
+            raise ValueError(f"Expected an http.port, for {kind} is answered there")
     bound = [f"{each.host}:{each.port}" for each in audiosocket if each.port]
     distinct("addresses in audiosocket", bound)
     if http.port is not None:

@@ -9,6 +9,16 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from config.carriers import (
+    CarrierListener,
+    ExotelListener,
+    JambonzListener,
+    PlivoListener,
+    SignalWireListener,
+    TelnyxListener,
+    TwilioListener,
+    VonageListener,
+)
 from config.checks import (
     check_language,
     check_languages,
@@ -27,6 +37,7 @@ from config.listeners import (
     AudioSocketListener,
     FreeSwitchListener,
     Http,
+    WebSocketListener,
     check_listeners,
 )
 from config.profiles import PROFILES, REALTIME, Profile, Task
@@ -219,6 +230,13 @@ class Settings(Group, frozen=True, kw_only=True):
     audiosocket: tuple[AudioSocketListener, ...] = (AudioSocketListener(),)
     freeswitch: tuple[FreeSwitchListener, ...] = (FreeSwitchListener(),)
     asterisk_websocket: tuple[AsteriskWebSocketListener, ...] = (AsteriskWebSocketListener(),)
+    twilio: tuple[TwilioListener, ...] = (TwilioListener(),)
+    telnyx: tuple[TelnyxListener, ...] = ()
+    signalwire: tuple[SignalWireListener, ...] = ()
+    plivo: tuple[PlivoListener, ...] = ()
+    exotel: tuple[ExotelListener, ...] = ()
+    jambonz: tuple[JambonzListener, ...] = ()
+    vonage: tuple[VonageListener, ...] = ()
     calls: Calls = Calls()
     speech: Speech = Speech()
     interims: Interims = Interims()
@@ -229,8 +247,29 @@ class Settings(Group, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         check_path(self.state_dir)
-        check_listeners(self.http, self.audiosocket, self.freeswitch, self.asterisk_websocket)
+        shipped = FreeSwitchListener(), AsteriskWebSocketListener(), TwilioListener()
+        check_listeners(self.http, self.audiosocket, self.websockets, shipped)
+        if any(each.insecure for each in self.twilio) and not is_loopback(self.http.host):
+            raise ValueError("Expected http.host to be 127.0.0.1 with a twilio listener that is insecure; or accounts")
         self._check_routes()
+
+    @property
+    def carriers(self) -> dict[str, tuple[CarrierListener, ...]]:
+        """Listeners for carriers, by kind."""
+        return {
+            "twilio": self.twilio,
+            "telnyx": self.telnyx,
+            "signalwire": self.signalwire,
+            "plivo": self.plivo,
+            "exotel": self.exotel,
+            "jambonz": self.jambonz,
+            "vonage": self.vonage,
+        }
+
+    @property
+    def websockets(self) -> dict[str, tuple[WebSocketListener, ...]]:
+        """Those of the HTTP port, by kind."""
+        return {"freeswitch": self.freeswitch, "asterisk_websocket": self.asterisk_websocket, **self.carriers}
 
     def _check_routes(self) -> None:
         distinct("names in routes", [route.name for route in self.routes])

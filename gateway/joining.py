@@ -9,11 +9,11 @@ import msgspec
 from gateway.routes import Facts
 
 if TYPE_CHECKING:
-    from adapters.stream import StreamOffer
+    from adapters.stream import Listener, StreamOffer
     from gateway.registrations import Registration
 
 JoinKey = tuple[str, str]
-"""The account that vouches for a stream, and the external call id."""
+"""Who vouches for a stream, its account or its listener, and the external call id."""
 
 
 def join_key(offer: StreamOffer) -> JoinKey | None:
@@ -21,9 +21,14 @@ def join_key(offer: StreamOffer) -> JoinKey | None:
 
     A UUID alone would not do: in many a dialplan it is written down once, and the same for every caller.
     """
-    if offer.listener.account is None or offer.started.external_call_id is None:
-        return None
-    return offer.listener.account, offer.started.external_call_id
+    return key_of(offer.listener, offer.started.external_call_id)
+
+
+def key_of(listener: Listener, external_call_id: str | None) -> JoinKey | None:
+    """Tell by what a stream of this listener, and of a call of this name, joins others."""
+    # No account has a slash in its name.
+    voucher = listener.account or (f"{listener.kind}/{listener.name}" if listener.vouched else None)
+    return None if voucher is None or external_call_id is None else (voucher, external_call_id)
 
 
 def announced(offer: StreamOffer, registration: Registration) -> StreamOffer:

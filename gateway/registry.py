@@ -11,7 +11,7 @@ from adapters.stream import RefusalReason, StreamEnd
 from gateway.door import Door
 from gateway.finding import find_call
 from gateway.ids import uuid7
-from gateway.joining import announced, facts, join_key
+from gateway.joining import announced, facts, join_key, key_of
 from gateway.registrations import RegistrationConflictError, Registrations, RegistrationsFullError
 from gateway.session import CallSession
 from gateway.wishes import read_wishes
@@ -155,11 +155,11 @@ class Registry:
         announced = self._announced(external_call_id, listener, now)
         if announced is not None:
             return self._is_open((announced.account, announced.external_call_id))
-        if listener.account is None:
-            return False
         if external_call_id is not None:
-            return self._is_open((listener.account, external_call_id))
-        return any(session.open and session.account == listener.account for session in self._calls.values())
+            key = key_of(listener, external_call_id)
+            return key is not None and self._is_open(key)
+        voucher = key_of(listener, "")
+        return voucher is not None and any(key[0] == voucher[0] and self._is_open(key) for key in self._joinable)
 
     def admit(self, offer: StreamOffer, peer: Peer, arrived_at: float) -> CallStream:
         """Take a stream into its call, or open one for it. Raises Refusal."""

@@ -23,6 +23,8 @@ from adapters.asterisk.server import AudioSocketServer
 from adapters.freeswitch import server as freeswitch
 from adapters.stream import StreamEnd
 from adapters.tls import ServerTls
+from adapters.twilio import server as carriers
+from adapters.twilio.carriers import CARRIERS
 from adapters.wire.server import announce
 from adapters.wire.server import routes as ways_in
 from asr.scheduler import Scheduler
@@ -120,6 +122,10 @@ class Gateway:
             asterisk_websocket.PATH: asterisk_websocket.servers(
                 settings.asterisk_websocket, self._registry, clock, port
             ),
+            **{
+                each.path: carriers.servers(each, settings.carriers[each.kind], self._registry, clock, port)
+                for each in CARRIERS
+            },
         }
         self._servers: list[AudioSocketServer | WebSocketServer] = [*self._audiosockets]
         self._servers += chain.from_iterable(self._websockets.values())
@@ -211,7 +217,7 @@ class Gateway:
         server = HttpServer(
             settings,
             [*calls.routes(), *page.routes(), *streams],
-            guarded=any(each.credentials for each in (*self._settings.freeswitch, *self._settings.asterisk_websocket)),
+            guarded=any(each.credentials for each in chain.from_iterable(self._settings.websockets.values())),
             tls=self._tls.context if self._tls else None,
         )
         port = await server.start()

@@ -97,18 +97,17 @@ class CallSession:
         source = _source(offer)
         if len(self._parameters) < MOST_PARAMETERS:
             self._parameters = offer.started.parameters | self._parameters
-        tracks = {}
+        place = partial(self._place, source, peer, settings)
+        stream = CallStream(self, source, peer, place)
         for track in offer.started.tracks:
-            placed = self._place(track, source, peer, settings, arrived_at)
-            tracks[track.id] = self.tracks[placed.track.id] = placed
-        stream = CallStream(self, source, peer, tracks)
+            stream.add(track, arrived_at)
         self.streams[stream] = None
         self._log.info(
             "stream started", stream_id=source.stream_id, peer=offer.address, tracks=[str(name) for name in self.tracks]
         )
         return stream
 
-    def _place(self, track: Track, source: Source, peer: Peer, settings: CallSettings, arrived_at: float) -> CallTrack:
+    def _place(self, source: Source, peer: Peer, settings: CallSettings, track: Track, arrived_at: float) -> CallTrack:
         """Give a track its name in the call, and tell whether its speaker is carried already."""
         label = settings.labels.get(track.role, track.label)
         speaker = (track.role, label)
@@ -124,7 +123,7 @@ class CallSession:
                 track=placed.id,
                 decoded=self._means.settings.calls.decode_duplicates,
             )
-        return CallTrack(
+        self.tracks[placed.id] = added = CallTrack(
             placed,
             call_id=self.call_id,
             source=source,
@@ -137,6 +136,7 @@ class CallSession:
             interims=self._means.settings.interims if interims else None,
             level=lambda: self._means.decoder.level,
         )
+        return added
 
     def _hear_instead_of(self, gone: CallTrack) -> None:
         """Decode from here on the first of the duplicates of a track whose stream has ended."""

@@ -6,11 +6,20 @@ from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
-from adapters.stream import AudioFrame, DigitPressed, Flush, StreamEnd, StreamEnded, StreamMessage, StreamStarted
+from adapters.stream import (
+    AudioFrame,
+    DigitPressed,
+    Flush,
+    StreamEnd,
+    StreamEnded,
+    StreamMessage,
+    StreamStarted,
+    TrackStarted,
+)
 from gateway.resuming import Resuming
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable
 
     from adapters.stream import Peer, StreamEvent, Track
     from gateway.events import Source
@@ -48,20 +57,27 @@ class Call(Protocol):
 
 
 class CallStream:
-    """One stream of a call. `tracks` holds its tracks by the names that the wire gives them.
+    """One stream of a call. `place` gives a track its place in the call.
 
     While the call is paused, audio, keys and text are dropped here, and time passes as silence.
     """
 
-    def __init__(self, call: Call, source: Source, peer: Peer, tracks: Mapping[str, CallTrack]) -> None:
+    def __init__(self, call: Call, source: Source, peer: Peer, place: Callable[[Track, float], CallTrack]) -> None:
         self.source = source
         self.peer = peer
-        self.tracks = tracks
+        self.tracks: dict[str, CallTrack] = {}
+        """By the names that the wire gives them."""
+        self._place = place
         self.ended = False
         self.log_context = {"call_id": call.call_id}
         self._call = call
         self._resuming: Resuming | None = None
         self._log = log.bind(call_id=call.call_id, listener=source.listener, external_call_id=source.call_id)
+
+    def add(self, track: Track, arrived_at: float) -> CallTrack:
+        """Take in a track."""
+        placed = self.tracks[track.id] = self._place(track, arrived_at)
+        return placed
 
     def carries(self, track_id: str) -> bool:
         """Tell whether a track, by its name in the call, is this stream's."""
@@ -83,9 +99,8 @@ class CallStream:
         match event:
             case AudioFrame():
                 self._hear(event, arrived_at)
-            case StreamStarted():
-                for track in self.tracks.values():
-                    self._call.find_track(track)
+            case StreamStarted() | TrackStarted():
+                self._begin(event, arrived_at)
             case DigitPressed():
                 self._press(event, arrived_at)
             case Flush():
@@ -135,6 +150,11 @@ class CallStream:
             self.peer.close()
         except Exception:  # noqa: BLE001  ours: the others are to be closed, too
             self._log.exception("connection did not close")
+
+    def _begin(self, event: StreamStarted | TrackStarted, arrived_at: float) -> None:
+        started = [self.add(event.track, arrived_at)] if isinstance(event, TrackStarted) else self.tracks.values()
+        for track in started:
+            self._call.find_track(track)
 
     def _hear(self, frame: AudioFrame, arrived_at: float) -> None:
         if self._call.paused:

@@ -11,6 +11,7 @@ import uuid
 from enum import IntEnum
 
 from adapters.stream import (
+    DIGITS,
     AudioFormat,
     AudioFrame,
     DigitPressed,
@@ -27,7 +28,6 @@ from adapters.wire.patience import Patience
 KIND = "audiosocket"
 HEADER = struct.Struct(">BH")
 UUID_BYTES = 16
-DIGITS = frozenset("0123456789*#ABCD")
 
 
 class Kind(IntEnum):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from adapters.stream import (
+    DIGITS,
     AudioFormat,
     AudioFrame,
     DigitPressed,
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 KIND = "asterisk_websocket"
-
-DIGITS = frozenset("0123456789*#ABCD")
 
 _LINEAR_RATES_HZ = {
     "slin": 8_000,

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from adapters.stream import ForeseeingHost
+    from adapters.wire.access import Approach
     from adapters.wire.server import HttpPort
     from config.listeners import AsteriskWebSocketListener
 
@@ -46,8 +47,9 @@ class ChanWebSocketDialect:
         """Take Asterisk's own; without an answer to another it connects all the same."""
         return SUBPROTOCOL if SUBPROTOCOL in offered else None
 
-    def visit(self, query: Mapping[str, str], *, shown: bool) -> Visit:  # noqa: ARG002  it has, or it is not here
-        """Keep the URL's parameters as a hint; they may be those of the call before."""
+    def visit(self, approach: Approach, query: Mapping[str, str], _now: float) -> Visit:
+        """Keep the URL's parameters as a hint; they may be those of the call before. Raises AccessError."""
+        self.access.check(approach)
         return Visit(wire=ChanWebSocketWire(self._track, query, self.access.masked), limits=self._limits, call=None)
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from adapters.stream import ForeseeingHost, Transcript
+    from adapters.wire.access import Approach
     from adapters.wire.server import HttpPort
     from config.listeners import FreeSwitchListener
 
@@ -47,8 +48,9 @@ class FreeSwitchDialect:
         """Take whatever is offered: its name is set in FreeSWITCH's environment, and another one would be refused."""
         return offered[0] if offered else None
 
-    def visit(self, query: Mapping[str, str], *, shown: bool) -> Visit:
-        """Read what the dialplan wrote into the URL. Raises ValueError."""
+    def visit(self, approach: Approach, query: Mapping[str, str], _now: float) -> Visit:
+        """Read what the dialplan wrote into the URL. Raises AccessError and ValueError."""
+        shown = self.access.check(approach)
         introduction = Introduction(self._settings, query, self.access, shown=shown)
         # Stereo and mixed forks send nothing at all until the other side speaks; but metadata comes at once.
         patience = self._settings.first_message_seconds

@@ -52,6 +52,8 @@ class Approach(msgspec.Struct, frozen=True, kw_only=True):
     headers: MultiMapping[str]
     tokens: tuple[str, ...] = ()
     """Those in the URL."""
+    url: str = ""
+    """What it has asked for, from the scheme on, as it was written."""
     proxied: bool = False
     """Whether the port is one that a proxy brings others to."""
 

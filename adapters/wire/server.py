@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from adapters.pump import Limits
     from adapters.stream import ForeseeingHost, Listener, Wire
-    from adapters.wire.access import Access
     from adapters.wire.websocket import Manner
 
 log = structlog.get_logger()
@@ -35,6 +34,10 @@ class HttpPort(Protocol):
 
     def client(self, request: web.BaseRequest) -> str:
         """Tell the address of who sent a request, proxies that are trusted set aside."""
+        ...
+
+    def url(self, request: web.BaseRequest) -> str:
+        """Tell the URL that whoever sent a request has asked for, as it was written."""
         ...
 
     @property
@@ -70,11 +73,6 @@ class Dialect(Protocol):
         ...
 
     @property
-    def access(self) -> Access:
-        """Who may connect."""
-        ...
-
-    @property
     def manner(self) -> Manner:
         """How its WebSockets are kept."""
         ...
@@ -83,8 +81,11 @@ class Dialect(Protocol):
         """Choose one of those that a client offers, or none."""
         ...
 
-    def visit(self, query: Mapping[str, str], *, shown: bool) -> Visit:
-        """Read the URL of a client that has `shown` a credential or has yet to. Raises ValueError where it cannot."""
+    def visit(self, approach: Approach, query: Mapping[str, str], now: float) -> Visit:
+        """Let a client in, and read its URL.
+
+        Raises AccessError where it may not come in, and ValueError where its URL cannot be read.
+        """
         ...
 
 
@@ -150,11 +151,17 @@ class WebSocketServer:
     def _visit(self, request: web.Request, client: str) -> Visit:
         tokens = [request.match_info[TOKEN]] if TOKEN in request.match_info else []
         tokens += [value for name, value in request.query.items() if name.lower() == TOKEN]
-        approach = Approach(client=client, headers=request.headers, tokens=tuple(tokens), proxied=self._port.proxied)
-        shown = self._dialect.access.check(approach)
+        approach = Approach(
+            client=client,
+            headers=request.headers,
+            tokens=tuple(tokens),
+            url=self._port.url(request),
+            proxied=self._port.proxied,
+        )
         query = {name: value for name, value in request.query.items() if name.lower() != TOKEN}
-        visit = self._dialect.visit(query, shown=shown)
-        self._host.foresee(self.listener, visit.call, self._clock())
+        now = self._clock()
+        visit = self._dialect.visit(approach, query, now)
+        self._host.foresee(self.listener, visit.call, now)
         return visit
 
 

@@ -70,6 +70,9 @@ class Manner(msgspec.Struct, frozen=True, kw_only=True):
     encode: Callable[[Transcript], bytes] = lambda transcript: transcript.data
     """Make the text message that carries a transcript."""
     advice: Mapping[RateVerdict, str] = {}
+    longest_message_bytes: int = LONGEST_MESSAGE_BYTES
+    most_waiting_of_one: int | None = None
+    """Connections from one address that have yet to introduce themselves, where they do so at once."""
 
 
 class Circumstances(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,6 +100,7 @@ class WebSocketConnection:
         subprotocol: str | None,
     ) -> None:
         self._shared = shared
+        self.address = address
         self.known = known
         """Whether the peer has shown who it is, or need not."""
         self._pump = Pump[str | bytes](
@@ -115,7 +119,7 @@ class WebSocketConnection:
             autoping=False,
             decode_text=False,  # what is no UTF-8 ends no call
             compress=shared.manner.compress,
-            max_msg_size=LONGEST_MESSAGE_BYTES,
+            max_msg_size=shared.manner.longest_message_bytes,
             writer_limit=WRITE_AHEAD_BYTES,
             protocols=[subprotocol] if subprotocol else [],
         )
@@ -151,8 +155,7 @@ class WebSocketConnection:
         if self._transport is None:
             return web.Response()  # to a peer that did not wait for the answer
         on_open()
-        most = None if self.known else MOST_STRANGERS
-        self._shared.connections.welcome(self, most, lambda each: each.known == self.known)
+        self._be_welcome()
         try:
             harden(self._transport)
             async with asyncio.TaskGroup() as group:
@@ -166,6 +169,12 @@ class WebSocketConnection:
             self._pump.end(StreamEnd.CONNECTION_LOST)
             self._transport.close()
         return self._socket
+
+    def _be_welcome(self) -> None:
+        connections, most_of_one = self._shared.connections, self._shared.manner.most_waiting_of_one
+        connections.welcome(self, None if self.known else MOST_STRANGERS, lambda each: each.known == self.known)
+        if most_of_one is not None:
+            connections.thin(most_of_one, lambda each: each.address == self.address)
 
     def send(self, transcript: Transcript) -> int:
         """Let a transcript follow those that wait; what a slow peer cannot take is shed."""

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from adapters.asterisk.audiosocket import DIGITS, Kind, encode
+from adapters.asterisk.audiosocket import Kind, encode
+from adapters.stream import DIGITS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,20 +13,18 @@ from rich.table import Table
 from rich.text import Text
 
 from adapters.asterisk.audiosocket import KIND as AUDIOSOCKET
-from adapters.asterisk.websocket import KIND as ASTERISK_WEBSOCKET
-from adapters.freeswitch.protocol import KIND as FREESWITCH
+from config.settings import Settings
 from gateway.cli.check_config import settings_or_exit
 from gateway.routes import CALLED, CALLING, Facts, Routes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from config.settings import Settings
     from gateway.routes import CallSettings, Verdict
 
 WIDEST = 110
 
-ADAPTERS = (AUDIOSOCKET, FREESWITCH, ASTERISK_WEBSOCKET)
+ADAPTERS = (AUDIOSOCKET, *Settings().websockets)
 """Each is called by the name of its section of the settings."""
 
 

@@ -7,6 +7,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from multidict import CIMultiDict
 
 from adapters.asterisk.websocket import FORMATS, TOO_MUCH, ChanWebSocketWire
 from adapters.asterisk.websocket_server import ChanWebSocketDialect
@@ -21,6 +22,7 @@ from adapters.stream import (
     TrackRole,
     WireError,
 )
+from adapters.wire.access import Approach
 from adapters.wire.patience import MOST_MEANINGLESS
 from config.listeners import AsteriskWebSocketListener, Token
 from config.secret import Secret
@@ -63,7 +65,8 @@ def test_a_recorded_session_reads_as_its_messages(name: str) -> None:
 def test_a_secret_is_masked_wherever_it_stands() -> None:
     secret = "a-secret-of-twenty-four-characters"  # noqa: S105  a test's
     settings = AsteriskWebSocketListener(credentials=(Token(name="pbx", secret=Secret(secret)),))
-    wire = ChanWebSocketDialect(settings).visit({"x": secret, secret: "y"}, shown=True).wire
+    approach = Approach(client="127.0.0.1", headers=CIMultiDict(), tokens=(secret,))
+    wire = ChanWebSocketDialect(settings).visit(approach, {"x": secret, secret: "y"}, 0.0).wire
     (event,) = wire.receive_data(start({"CALL_ID": secret, "z": f"Bearer {secret}"}))
     assert secret not in repr(event)
     assert isinstance(event, StreamStarted)

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from multidict import CIMultiDict
 
 from adapters.freeswitch.protocol import CROSSED, NO_JSON, ODD_RATE, TOO_MUCH, Introduction
 from adapters.freeswitch.server import FreeSwitchDialect, transcription
@@ -20,7 +21,7 @@ from adapters.stream import (
     Transcript,
     WireError,
 )
-from adapters.wire.access import Access
+from adapters.wire.access import Access, Approach
 from adapters.wire.parameters import LONGEST_VALUE
 from adapters.wire.preamble_pcm import Opening, PreamblePcmWire
 from config.listeners import FreeSwitchListener, Token
@@ -173,7 +174,8 @@ def test_a_label_of_its_own_is_a_wish_of_a_fork_with_one_speaker(query: dict[str
 
 @pytest.mark.parametrize(("settings", "shown", "seconds"), [({}, True, 45.0), ({"metadata_token": True}, False, 5.0)])
 def test_who_owes_a_token_has_less_time(settings: dict[str, Any], shown: bool, seconds: float) -> None:
-    visit = FreeSwitchDialect(FreeSwitchListener(credentials=KNOWN, **settings)).visit({}, shown=shown)
+    approach = Approach(client="127.0.0.1", headers=CIMultiDict(), tokens=(SECRET,) * shown)
+    visit = FreeSwitchDialect(FreeSwitchListener(credentials=KNOWN, **settings)).visit(approach, {}, 0.0)
     assert (visit.limits.handshake_seconds, visit.known) == (seconds, shown)
 
 
