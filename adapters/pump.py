@@ -87,6 +87,8 @@ class Pump(Generic[Data]):
         self._complaints = complaints
         self._sink: StreamSink | None = None
         self._outcome: StreamEnded | RefusalReason | None = None
+        self.stream_id: str | None = None
+        """The peer's own name for its stream, once it has told it."""
         self._opened_at = self._last_arrival = clock()
         self._audio_seconds = 0.0
         self._tracks = 0
@@ -224,6 +226,7 @@ class Pump(Generic[Data]):
             self._peer.close()
             return
         self._sink = sink
+        self.stream_id = started.stream_id
         self._log = self._log.bind(**sink.log_context)
         self._tracks = len(started.tracks)
         for remark in started.remarks:

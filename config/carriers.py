@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 from config.checks import check_token, distinct
@@ -90,6 +92,7 @@ class PcmListener(CarrierListener, frozen=True, kw_only=True):
     """Where bare PCM comes in behind one JSON text; what is said there goes before these settings."""
 
     rate_hz: Rate = 8000
+    channels: Literal[1, 2] = 1
     role: Role = "inbound"
 
 

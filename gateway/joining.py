@@ -40,11 +40,6 @@ def announced(offer: StreamOffer, registration: Registration) -> StreamOffer:
     )
 
 
-def facts(offer: StreamOffer) -> Facts:
+def facts(listener: Listener, parameters: dict[str, str]) -> Facts:
     """Tell what a route can go by."""
-    return Facts(
-        adapter=offer.listener.kind,
-        listener=offer.listener.name,
-        account=offer.listener.account,
-        parameters=offer.started.parameters,
-    )
+    return Facts(adapter=listener.kind, listener=listener.name, account=listener.account, parameters=parameters)

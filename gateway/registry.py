@@ -19,6 +19,8 @@ from gateway.wishes import read_wishes
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from config.voice import TwilioVoice
+
     from adapters.stream import Listener, Peer, StreamOffer
     from asr.types import Reason
     from gateway.joining import JoinKey
@@ -143,6 +145,10 @@ class Registry:
 
     # Streams.
 
+    def voice(self, listener: Listener, parameters: dict[str, str]) -> TwilioVoice | None:
+        """Tell what a call of Twilio's goes on with, by its route; None where nothing says it."""
+        return self._routes.choose(facts(listener, parameters)).voice
+
     def foresee(self, listener: Listener, external_call_id: str | None, now: float) -> None:
         """Look at a stream of which no more is known. Raises Refusal where it could not be admitted."""
         full = RefusalReason.FULL if len(self._calls) >= self._limits.max_calls else None
@@ -182,7 +188,7 @@ class Registry:
 
     def _settings(self, offer: StreamOffer, registration: Registration | None) -> CallSettings:
         """Lay over one another what its route says of a stream, what it asks for, and what was announced of it."""
-        settings = self._routes.choose(facts(offer))
+        settings = self._routes.choose(facts(offer.listener, offer.started.parameters))
         if offer.started.wishes:
             settings = self._wished(settings, offer)
         if registration is None:

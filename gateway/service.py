@@ -24,7 +24,7 @@ from adapters.freeswitch import server as freeswitch
 from adapters.stream import StreamEnd
 from adapters.tls import ServerTls
 from adapters.twilio import server as carriers
-from adapters.twilio.carriers import CARRIERS
+from adapters.twilio.carriers import TWILIO
 from adapters.wire.server import announce
 from adapters.wire.server import routes as ways_in
 from asr.scheduler import Scheduler
@@ -117,15 +117,14 @@ class Gateway:
         self._tls: ServerTls | None = None
         self._audiosockets = [AudioSocketServer(each, self._registry, clock) for each in settings.audiosocket]
         port = StreamPort(proxied=bool(settings.http.public_url or settings.http.trusted_proxies))
+        self._twilio = carriers.Twilio(settings.twilio, self._registry, clock, port, os.urandom)
         self._websockets = {
             freeswitch.PATH: freeswitch.servers(settings.freeswitch, self._registry, clock, port),
             asterisk_websocket.PATH: asterisk_websocket.servers(
                 settings.asterisk_websocket, self._registry, clock, port
             ),
-            **{
-                each.path: carriers.servers(each, settings.carriers[each.kind], self._registry, clock, port)
-                for each in CARRIERS
-            },
+            TWILIO.path: self._twilio.servers,
+            **carriers.servers(settings, self._registry, clock, port),
         }
         self._servers: list[AudioSocketServer | WebSocketServer] = [*self._audiosockets]
         self._servers += chain.from_iterable(self._websockets.values())
@@ -216,7 +215,7 @@ class Gateway:
         streams = chain.from_iterable(ways_in(path, servers, clock) for path, servers in self._websockets.items())
         server = HttpServer(
             settings,
-            [*calls.routes(), *page.routes(), *streams],
+            [*calls.routes(), *page.routes(), *self._twilio.routes, *streams],
             guarded=any(each.credentials for each in chain.from_iterable(self._settings.websockets.values())),
             tls=self._tls.context if self._tls else None,
         )

@@ -8,8 +8,8 @@ from adapters.asterisk.websocket import KIND, ChanWebSocketWire
 from adapters.pump import Limits
 from adapters.stream import Hearing, Listener, Track, TrackRole
 from adapters.wire.access import Access
+from adapters.wire.manner import Manner
 from adapters.wire.server import Visit, WebSocketServer
-from adapters.wire.websocket import Manner
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

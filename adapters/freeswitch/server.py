@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from adapters.freeswitch.protocol import KIND, Introduction
 from adapters.pump import Limits
 from adapters.rate import RateVerdict
 from adapters.stream import Hearing, Listener
 from adapters.wire.access import Access
+from adapters.wire.introduction import Introduction
+from adapters.wire.manner import Manner
 from adapters.wire.preamble_pcm import PreamblePcmWire
 from adapters.wire.server import Visit, WebSocketServer
-from adapters.wire.websocket import Manner
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from adapters.wire.server import HttpPort
     from config.listeners import FreeSwitchListener
 
+KIND = "freeswitch"
 PATH = "/freeswitch"
 
 STRANGER_SECONDS = 5.0

@@ -113,4 +113,5 @@ EXOTEL = Carrier(
     choice="set the sample rate of its Stream applet to 8000, 16000 or 24000",
 )
 
-CARRIERS = (TWILIO, TELNYX, SIGNALWIRE, PLIVO, EXOTEL)
+OTHERS = (TELNYX, SIGNALWIRE, PLIVO, EXOTEL)
+CARRIERS = (TWILIO, *OTHERS)

@@ -59,12 +59,15 @@ class Approach(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Access:
-    """The rules of one listener; of its secrets the digests are compared."""
+    """The rules of one listener; of its secrets the digests are compared.
 
-    def __init__(self, settings: WebSocketListener, *, metadata_token: bool = False) -> None:
+    With `metadata_token` a client may show one later, and `anybody` may come in where something else tells who it is.
+    """
+
+    def __init__(self, settings: WebSocketListener, *, metadata_token: bool = False, anybody: bool = False) -> None:
         self._name = settings.name
         self._networks = networks(settings.allowed_peers)
-        self._anybody = settings.accept_anybody
+        self._anybody = settings.accept_anybody or anybody
         self._metadata_token = metadata_token
         self._secrets = [each.secret.reveal() for each in settings.credentials]
         pairs = [f"{each.name}:{each.secret.reveal()}" for each in settings.credentials]

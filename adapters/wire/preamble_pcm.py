@@ -11,7 +11,17 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
-from adapters.stream import AudioFormat, AudioFrame, Remark, StreamEnd, StreamEnded, StreamMessage, StreamStarted
+from adapters.stream import (
+    DIGITS,
+    AudioFormat,
+    AudioFrame,
+    DigitPressed,
+    Remark,
+    StreamEnd,
+    StreamEnded,
+    StreamMessage,
+    StreamStarted,
+)
 from adapters.wire.alike import Alike
 
 if TYPE_CHECKING:
@@ -38,10 +48,16 @@ class Opening(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PreamblePcmWire:
-    """One connection. `introduce` is given its first message where that is text, else None; it may raise WireError."""
+    """One connection. `introduce` is given its first message where that is text, else None; it may raise WireError.
 
-    def __init__(self, introduce: Callable[[str | None], Opening]) -> None:
+    `digit_in` finds the key that a later text tells of, on the first track; any other text is a message.
+    """
+
+    def __init__(
+        self, introduce: Callable[[str | None], Opening], digit_in: Callable[[str], str | None] = lambda _text: None
+    ) -> None:
         self._introduce = introduce
+        self._digit_in = digit_in
         self._opening: Opening | None = None
         self._alike: Alike | None = None
         """What looks at two channels, until it knows."""
@@ -53,8 +69,14 @@ class PreamblePcmWire:
         if self._opening is None:
             return self._begin(data)
         if isinstance(data, str):
-            return [StreamMessage(data[:LONGEST_MESSAGE])] if data else []
+            return [self._read(data, self._opening)] if data else []
         return self._meaning(data, self._opening)
+
+    def _read(self, text: str, opening: Opening) -> StreamEvent:
+        digit = self._digit_in(text)
+        if digit is not None and digit in DIGITS:
+            return DigitPressed(opening.started.tracks[0].id, digit)
+        return StreamMessage(text[:LONGEST_MESSAGE])
 
     def _begin(self, data: str | bytes) -> list[StreamEvent]:
         self._opening = opening = self._introduce(data if isinstance(data, str) else None)

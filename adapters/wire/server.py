@@ -12,14 +12,15 @@ from adapters.complaints import Complaints
 from adapters.connections import Connections
 from adapters.stream import Refusal, RefusalReason
 from adapters.wire.access import AccessError, Approach
-from adapters.wire.websocket import FAREWELL_SECONDS, Circumstances, WebSocketConnection
+from adapters.wire.manner import Circumstances
+from adapters.wire.websocket import FAREWELL_SECONDS, WebSocketConnection
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from adapters.pump import Limits
     from adapters.stream import ForeseeingHost, Listener, Wire
-    from adapters.wire.websocket import Manner
+    from adapters.wire.manner import Manner
 
 log = structlog.get_logger()
 
@@ -36,8 +37,8 @@ class HttpPort(Protocol):
         """Tell the address of who sent a request, proxies that are trusted set aside."""
         ...
 
-    def url(self, request: web.BaseRequest) -> str:
-        """Tell the URL that whoever sent a request has asked for, as it was written."""
+    def base(self, request: web.BaseRequest) -> str:
+        """Tell how whoever sent a request reaches this port: a URL up to its path."""
         ...
 
     @property
@@ -116,17 +117,17 @@ class WebSocketServer:
         """
         client = self._port.client(request)
         if request.headers.get(hdrs.UPGRADE, "").lower() != "websocket":
-            return _refused(426, "upgrade_required", UPGRADE, UPGRADE_TO)
+            return refused(426, "upgrade_required", UPGRADE, UPGRADE_TO)
         try:
-            visit = self._visit(request, client)
+            visit = self._visit(request)
         except AccessError as error:
-            self._complain(client, str(error))
-            return _refused(error.status, error.code, str(error), error.headers)
+            self.complain(client, str(error))
+            return refused(error.status, error.code, str(error), error.headers)
         except ValueError as error:
-            self._complain(client, str(error))
-            return _refused(400, "invalid", str(error))
+            self.complain(client, str(error))
+            return refused(400, "invalid", str(error))
         except Refusal as refusal:
-            self._complain(client, refusal.reason)
+            self.complain(client, refusal.reason)
             return _unavailable(refusal.reason)
         offered = [each.strip() for each in request.headers.get(hdrs.SEC_WEBSOCKET_PROTOCOL, "").split(",")]
         subprotocol = self._dialect.subprotocol(list(filter(None, offered)))
@@ -143,24 +144,28 @@ class WebSocketServer:
         """Close whatever is still connected."""
         await self.connections.close(FAREWELL_SECONDS)
 
-    def _complain(self, client: str, reason: str) -> None:
+    def complain(self, client: str, reason: str) -> None:
+        """Tell the log of a client that is turned away, though not of each in a crowd."""
         untold = self._complaints.take(self._clock())
         if untold is not None:
             log.warning("client turned away", listener=self.listener.name, peer=client, reason=reason, others=untold)
 
-    def _visit(self, request: web.Request, client: str) -> Visit:
+    def approach(self, request: web.Request) -> Approach:
+        """Tell who asks for what."""
         tokens = [request.match_info[TOKEN]] if TOKEN in request.match_info else []
         tokens += [value for name, value in request.query.items() if name.lower() == TOKEN]
-        approach = Approach(
-            client=client,
+        return Approach(
+            client=self._port.client(request),
             headers=request.headers,
             tokens=tuple(tokens),
-            url=self._port.url(request),
+            url=self._port.base(request) + request.raw_path,
             proxied=self._port.proxied,
         )
+
+    def _visit(self, request: web.Request) -> Visit:
         query = {name: value for name, value in request.query.items() if name.lower() != TOKEN}
         now = self._clock()
-        visit = self._dialect.visit(approach, query, now)
+        visit = self._dialect.visit(self.approach(request), query, now)
         self._host.foresee(self.listener, visit.call, now)
         return visit
 
@@ -176,7 +181,7 @@ def routes(path: str, servers: Sequence[WebSocketServer], clock: Callable[[], fl
         if server is None:
             if complaints.take(clock()) is not None:
                 log.warning("client turned away: its path names no listener", path=path, listeners=list(named))
-            return _refused(404, "not_found", f"there is no such listener: {path}/NAME names one of the settings")
+            return refused(404, "not_found", f"there is no such listener: {path}/NAME names one of the settings")
         return await server.accept(request)
 
     paths = (path, f"{path}/{{name}}", f"{path}/{{name}}/{{{TOKEN}}}") if named else ()
@@ -192,10 +197,11 @@ def announce(path: str, servers: Sequence[WebSocketServer], port: int) -> None:
 
 def _unavailable(reason: RefusalReason) -> web.Response:
     if reason is RefusalReason.DRAINING:
-        return _refused(503, reason, "no new calls are taken: the gateway is shutting down")
-    return _refused(503, reason, "no new calls are taken for now: there are as many as can be served", RETRY_AFTER)
+        return refused(503, reason, "no new calls are taken: the gateway is shutting down")
+    return refused(503, reason, "no new calls are taken for now: there are as many as can be served", RETRY_AFTER)
 
 
-def _refused(status: int, code: str, message: str, headers: Mapping[str, str] | None = None) -> web.Response:
+def refused(status: int, code: str, message: str, headers: Mapping[str, str] | None = None) -> web.Response:
+    """Make an answer that refuses: `code` for programs, `message` for people."""
     body = msgspec.json.encode({"error": {"code": code, "message": message}}) + b"\n"
     return web.Response(status=status, body=body, content_type="application/json", headers=headers)

@@ -6,32 +6,26 @@ import asyncio
 from contextlib import suppress
 from typing import TYPE_CHECKING, Literal
 
-import msgspec
 import structlog
 from aiohttp import WebSocketError, WSCloseCode, WSMsgType, hdrs, web
 
 from adapters.allowance import Allowance
 from adapters.pump import Pump
 from adapters.sockets import harden
-from adapters.stream import Hearing, RefusalReason, StreamEnd, StreamEnded
+from adapters.stream import RefusalReason, StreamEnd, StreamEnded
 from adapters.wire.outgoing import Outgoing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
-    from adapters.complaints import Complaints
-    from adapters.connections import Connections
     from adapters.pump import Limits
-    from adapters.rate import RateVerdict
-    from adapters.stream import Host, Listener, Transcript, Wire
+    from adapters.stream import Hearing, Transcript, Wire
+    from adapters.wire.manner import Circumstances
 
 log = structlog.get_logger()
 
 FAREWELL_SECONDS = 2.0
 """So long the peer may take to answer our Close, or to read what comes before it."""
-
-LONGEST_MESSAGE_BYTES = 2 * 1024 * 1024
-"""mod_audio_fork's largest buffer, five seconds of 48 kHz stereo, is half of that."""
 
 COST_PER_SECOND, COST_AT_ONCE = 2_000.0, 20_000.0
 """What a peer may send: each message costs 1, and 1 more for each kilobyte in it, unpacked. The most that a telephone
@@ -55,35 +49,13 @@ CLOSE_CODES = {
 }
 """Of ends that are no matter of course; all others are said by 1000."""
 
+LAST_WORDS_SECONDS = 3.0
+"""What was sent before a stream's end was told by another way has so long to come in."""
+
 FLOOD = "more messages than any telephone system sends"
 
 MOST_STRANGERS = 32
 """Connections of clients that have yet to show who they are; when there are more, the oldest of them is closed."""
-
-
-class Manner(msgspec.Struct, frozen=True, kw_only=True):
-    """How one kind of telephone system wants a WebSocket to be kept."""
-
-    compress: bool
-    """Whether an offer to compress is taken up."""
-    hearing: Hearing
-    encode: Callable[[Transcript], bytes] = lambda transcript: transcript.data
-    """Make the text message that carries a transcript."""
-    advice: Mapping[RateVerdict, str] = {}
-    longest_message_bytes: int = LONGEST_MESSAGE_BYTES
-    most_waiting_of_one: int | None = None
-    """Connections from one address that have yet to introduce themselves, where they do so at once."""
-
-
-class Circumstances(msgspec.Struct, frozen=True, kw_only=True):
-    """What all connections of a listener share."""
-
-    listener: Listener
-    host: Host
-    clock: Callable[[], float]
-    manner: Manner
-    connections: Connections[WebSocketConnection]
-    complaints: Complaints
 
 
 class WebSocketConnection:
@@ -134,6 +106,7 @@ class WebSocketConnection:
         """What the last ping is to be answered with."""
         self._stirred = asyncio.Event()
         self._closing_since: float | None = None
+        self._ends_at: float | None = None
         self._said_close = False
         self._told_of_shedding = False
 
@@ -141,6 +114,11 @@ class WebSocketConnection:
     def waiting(self) -> bool:
         """Whether the peer has yet to introduce itself."""
         return self._pump.waiting
+
+    @property
+    def stream_id(self) -> str | None:
+        """The peer's own name for its stream, once it has told it."""
+        return self._pump.stream_id
 
     @property
     def hearing(self) -> Hearing:
@@ -194,6 +172,11 @@ class WebSocketConnection:
             self._closing_since = self._shared.clock()
             self._stirred.set()
 
+    def end_soon(self) -> None:
+        """End the stream, unless it ends by itself: its peer has told by another way that it is over."""
+        if self._ends_at is None:
+            self._ends_at = self._shared.clock() + LAST_WORDS_SECONDS
+
     def drop(self, reason: str) -> None:
         """End a connection that is one too many."""
         self._pump.end(StreamEnd.LIMIT, reason)
@@ -211,6 +194,8 @@ class WebSocketConnection:
     def tick(self, now: float) -> None:
         """Hold the peer to its limits; to be called every 100 ms or so."""
         self._pump.tick(now)
+        if self._ends_at is not None and now >= self._ends_at:
+            self._pump.end(StreamEnd.HANGUP)
         if self._closing_since is not None and now - self._closing_since > FAREWELL_SECONDS:
             self.abort()
 

@@ -41,9 +41,9 @@ class StreamPort:
         """Tell the address of who sent a request, proxies that are trusted set aside."""
         return seen_of(request).client
 
-    def url(self, request: web.BaseRequest) -> str:
-        """Tell the URL that whoever sent a request has asked for, as it was written."""
-        return seen_of(request).base_url + request.raw_path
+    def base(self, request: web.BaseRequest) -> str:
+        """Tell how whoever sent a request reaches this port: a URL up to its path."""
+        return seen_of(request).base_url
 
     def settle(self, request: web.BaseRequest, overflow: Callable[[], None]) -> None:
         """Let a request last as long as it likes: it is a connection of its own from here on.

@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from multidict import CIMultiDict
 
-from adapters.freeswitch.protocol import CROSSED, NO_JSON, ODD_RATE, TOO_MUCH, Introduction
 from adapters.freeswitch.server import FreeSwitchDialect, transcription
 from adapters.stream import (
     AudioFrame,
@@ -22,6 +21,7 @@ from adapters.stream import (
     WireError,
 )
 from adapters.wire.access import Access, Approach
+from adapters.wire.introduction import CROSSED, NO_JSON, ODD_RATE, TOO_MUCH, Introduction
 from adapters.wire.parameters import LONGEST_VALUE
 from adapters.wire.preamble_pcm import Opening, PreamblePcmWire
 from config.listeners import FreeSwitchListener, Token

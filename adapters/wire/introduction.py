@@ -1,12 +1,12 @@
-"""What FreeSWITCH says of a call whose audio it forks: in the URL, in the metadata, or not at all (mod_audio_fork).
+"""What is said of a call whose audio comes as bare PCM: in the URL, in the JSON text that comes first, or not at all.
 
-Neither module tells rate and channels by itself. The dialplan writes them into the URL or the metadata, which travel
-with the audio and come first; else they are the listener's.
+Neither rate nor channels stand on the wire. Who sends the audio writes them into the URL or into that text, the
+metadata, which travel with the audio and come first; else they are the listener's.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 from adapters.stream import AudioFormat, Encoding, StreamStarted, Track, TrackRole, WireError
 from adapters.wire.parameters import LONGEST_VALUE, bounded, read_object
@@ -14,19 +14,14 @@ from adapters.wire.preamble_pcm import Opening
 from adapters.wire.said import read
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from adapters.wire.access import Access
     from adapters.wire.said import Said
-    from config.listeners import FreeSwitchListener
+    from config.types import Role
 
-KIND = "freeswitch"
-
-NO_JSON = "metadata that is no JSON object is kept as the parameter metadata: look at its quotes (docs/freeswitch.md)"
-ODD_RATE = (
-    "the metadata names a rate that cannot be taken, and it is left aside: fork with 8k or 16k, and say the same"
-    " (docs/freeswitch.md)"
-)
+NO_JSON = "metadata that is no JSON object is kept as the parameter metadata: look at its quotes"
+ODD_RATE = "the metadata names a rate that cannot be taken, and it is left aside: send 8 or 16 kHz, and say the same"
 TOO_MUCH = "more metadata came than is kept: 64 parameters, of 8,192 characters each, 16,000 in all"
 CROSSED = (
     "the URL names another call than the metadata, which is believed: FreeSWITCH mixes calls up once a handshake of its"
@@ -35,14 +30,48 @@ CROSSED = (
 NO_TOKEN = "expected a token of the listener's credentials in the metadata, which comes first"  # noqa: S105  no secret
 
 
+class Usual(Protocol):
+    """What a stream is where nobody says it: a listener's settings."""
+
+    @property
+    def rate_hz(self) -> int:
+        """Samples a second."""
+        ...
+
+    @property
+    def channels(self) -> int:
+        """1, or 2 that alternate."""
+        ...
+
+    @property
+    def role(self) -> Role:
+        """Who speaks on the only channel, or on the left one."""
+        ...
+
+    @property
+    def labels(self) -> Mapping[Role, str]:
+        """The operator's words for speakers."""
+        ...
+
+
 class Introduction:
     """Puts together what is said of one stream. Raises ValueError where its URL cannot be used.
 
-    Where a client has not `shown` a credential, its metadata must hold a token.
+    Where a client has not `shown` a credential, its metadata must hold a token. `translate` puts what it says into
+    the words that are known here.
     """
 
-    def __init__(self, settings: FreeSwitchListener, query: Mapping[str, str], access: Access, *, shown: bool) -> None:
+    def __init__(
+        self,
+        settings: Usual,
+        query: Mapping[str, str],
+        access: Access,
+        *,
+        shown: bool,
+        translate: Callable[[dict[str, Any]], dict[str, Any]] = dict,
+    ) -> None:
         self._settings = settings
+        self._translate = translate
         self._url = read({access.masked(name): access.masked(value) for name, value in query.items()}, strict=True)
         self._access = access
         self._shown = shown
@@ -58,7 +87,7 @@ class Introduction:
             raise WireError(NO_TOKEN)
         text = self._access.masked(metadata or "")
         content = read_object(text) if text else {}
-        said = read(content or {})
+        said = read(self._translate(content or {}))
         opaque = [("metadata", text[:LONGEST_VALUE])] if content is None else []
         parameters, all_kept = bounded((*self._url.parameters, *said.parameters, *opaque))
         crossed = None not in (said.call, self._url.call) and said.call != self._url.call

@@ -1,0 +1,90 @@
+"""Who is Twilio: what it signs, and the tokens that were given out for a stream."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from adapters.stream import WireError
+from adapters.twilio.signature import SETTINGS, SIGNATURE, Keys, TwilioRequest, is_signed
+from adapters.wire.access import Access, AccessError
+
+if TYPE_CHECKING:
+    from adapters.twilio.signature import Parameters
+    from adapters.twilio.tickets import Ticket, Tickets
+    from adapters.wire.access import Approach
+    from adapters.wire.json_media import Beginning
+    from config.carriers import TwilioListener
+
+UNSIGNED = (
+    "no signature of the listener's accounts fits {}...: is http.public_url what Twilio was given, and does the account"
+    " stand there with the auth token that it has now? (docs/twilio.md)"
+)
+NO_TICKET = (
+    "expected the token that the answer to the call's webhook gave out, once and within a minute; TwiML of your own"
+    " needs hand_written_twiml (docs/twilio.md)"
+)
+OTHER_CALL = "the stream is not of the call that its token was given out for"
+OTHER_ACCOUNT = "the stream is of another account than has signed its upgrade"
+
+
+class Pass(msgspec.Struct, frozen=True, kw_only=True):
+    """What a stream was let in by."""
+
+    signers: tuple[str, ...] = ()
+    """The accounts that have signed its upgrade; none where nothing need be signed."""
+    ticket: Ticket | None = None
+
+    def check(self, said: Beginning) -> None:
+        """Refuse a stream that turns out to be another's. Raises WireError."""
+        if self.ticket and (said.call_id, said.account_id) != (self.ticket.call_sid, self.ticket.account_sid):
+            raise WireError(OTHER_CALL)
+        if self.signers and said.account_id not in self.signers:
+            raise WireError(OTHER_ACCOUNT)
+
+
+class Guard:
+    """The rules of one listener."""
+
+    def __init__(self, settings: TwilioListener, tickets: Tickets) -> None:
+        self._settings = settings
+        self._tickets = tickets
+        # Where there are accounts, their signatures tell who is let in.
+        self._access = Access(settings, anybody=settings.insecure or bool(settings.accounts))
+
+    def masked(self, text: str) -> str:
+        """Take the listener's secrets out of a text."""
+        return self._access.masked(text)
+
+    def admit_stream(self, approach: Approach, now: float) -> Pass:
+        """Let in the upgrade of a stream. Raises AccessError."""
+        signers = self._signers(approach, (), upgrade=True)
+        tickets = (self._tickets.take(token, now) for token in approach.tokens)
+        ticket = next(filter(None, tickets), None)
+        if ticket is None and signers and not self._settings.hand_written_twiml:
+            raise AccessError(403, "no_token", NO_TICKET)
+        return Pass(signers=signers, ticket=ticket)
+
+    def admit_webhook(self, approach: Approach, parameters: Parameters) -> None:
+        """Let in a form that tells of a call. Raises AccessError."""
+        signers = self._signers(approach, parameters, upgrade=False)
+        if signers and dict(parameters).get("AccountSid") not in signers:
+            raise AccessError(403, "unsigned", OTHER_ACCOUNT)
+
+    def _signers(self, approach: Approach, parameters: Parameters, *, upgrade: bool) -> tuple[str, ...]:
+        """Tell which accounts have signed a request; none where none need to. Raises AccessError."""
+        self._access.check(approach)
+        if not self._settings.accounts:
+            return ()
+        url = approach.url.replace("http", "ws", 1) if upgrade else approach.url
+        request = TwilioRequest(
+            url=url,
+            signatures=tuple(approach.headers.getall(SIGNATURE, ())),
+            parameters=parameters,
+            settings=approach.headers.get(SETTINGS, ""),
+        )
+        signers = [each.sid for each in self._settings.accounts if is_signed(request, Keys(tokens=each.auth_tokens))]
+        if not signers:
+            raise AccessError(403, "unsigned", UNSIGNED.format("/".join(url.split("/", 3)[:3])))
+        return tuple(signers)
