@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from config.settings import Settings
+    from config.voice import TwilioVoice
     from gateway.routes import CallSettings, Verdict
 
 WIDEST = 110
@@ -123,5 +124,13 @@ def _summary(chosen: CallSettings) -> str:
         **msgspec.structs.asdict(chosen.transcripts),
         "endpoints": list(chosen.endpoints),
         "max_calls": chosen.max_calls,
+        "twilio": _as_written(chosen.voice),
     }
     return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+
+
+def _as_written(voice: TwilioVoice | None) -> dict[str, Any] | None:
+    """Leave out what does not apply."""
+    if voice is None:
+        return None
+    return {name: value for name, value in msgspec.structs.asdict(voice).items() if value is not None}
