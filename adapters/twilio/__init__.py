@@ -1,0 +1,1 @@
+"""Twilio Media Streams, and the carriers that speak nearly the same."""
