@@ -9,6 +9,7 @@ import msgspec
 from config.checks import check_language, check_languages
 from config.profiles import Task  # noqa: TC001  msgspec resolves the annotations below
 from config.types import Codes, Count, Endpointing, Group, Name, Role
+from config.voice import TwilioVoice  # noqa: TC001
 from config.wording import check_masked_words
 
 DEFAULT_ROUTE = "default"
@@ -53,6 +54,7 @@ class Route(Group, frozen=True, kw_only=True):
     mask_profanity: bool | None = None
     endpoints: tuple[Name, ...] | None = None
     max_calls: Count | None = None
+    twilio: TwilioVoice | None = None
 
     def __post_init__(self) -> None:
         if self.language is not None:

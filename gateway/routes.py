@@ -15,6 +15,7 @@ from config.profiles import Profile, Task  # noqa: TC001
 from config.routes import DEFAULT_ROUTE, Hint
 from config.settings import Speech, Transcripts  # noqa: TC001
 from config.types import Endpointing, Name  # noqa: TC001
+from config.voice import TwilioVoice  # noqa: TC001
 from config.wording import check_masked_words
 
 if TYPE_CHECKING:
@@ -80,6 +81,8 @@ class CallSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Who is sent the events of a call that begins with this stream."""
     max_calls: int | None
     """How many calls may be in progress that began by this route."""
+    voice: TwilioVoice | None
+    """What a call of Twilio's goes on with; None where nothing says it."""
 
     @property
     def spoken(self) -> Languages:
@@ -179,6 +182,7 @@ def _base(settings: Settings) -> CallSettings:
         labels={},
         endpoints=tuple(endpoint.name for endpoint in settings.delivery.endpoints),
         max_calls=None,
+        voice=None,
     )
 
 
@@ -199,7 +203,9 @@ def _applied(route: Route, base: CallSettings) -> CallSettings:
         language=route.language, languages=route.languages, options=options, endpoints=route.endpoints
     )
     labels = {str(role): label for role, label in route.labels.items()}
-    return msgspec.structs.replace(refined, route=route.name, labels=labels, max_calls=route.max_calls)
+    return msgspec.structs.replace(
+        refined, route=route.name, labels=labels, max_calls=route.max_calls, voice=route.twilio
+    )
 
 
 def _conditions(match: Match, facts: Facts) -> Iterator[tuple[bool, str]]:

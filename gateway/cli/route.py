@@ -20,6 +20,7 @@ from gateway.routes import CALLED, CALLING, Facts, Routes
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from config.voice import TwilioVoice
     from gateway.routes import CallSettings, Verdict
 
 WIDEST = 110
@@ -121,5 +122,13 @@ def _summary(chosen: CallSettings) -> str:
         **msgspec.structs.asdict(chosen.transcripts),
         "endpoints": list(chosen.endpoints),
         "max_calls": chosen.max_calls,
+        "twilio": _as_written(chosen.voice),
     }
     return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+
+
+def _as_written(voice: TwilioVoice | None) -> dict[str, Any] | None:
+    """Leave out what does not apply."""
+    if voice is None:
+        return None
+    return {name: value for name, value in msgspec.structs.asdict(voice).items() if value is not None}

@@ -299,6 +299,16 @@ def test_the_route_of_every_kind_of_stream_is_told(tmp_path: Path) -> None:
         assert (msgspec.yaml.decode(result.stdout)["route"], result.stderr) == (route, "")
 
 
+def test_what_a_call_of_twilios_goes_on_with_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "my.yaml"
+    file.write_text("routes: [{name: desk, match: {called: '+1*'}, twilio: {dial: '112', timeout_seconds: 9}}]\n")
+    shown = [
+        msgspec.yaml.decode(linescribe("route", "--config", str(file), "--called", called).stdout)["twilio"]
+        for called in ("+18005551212", "+4930123456")
+    ]
+    assert shown == [{"dial": "112", "timeout_seconds": 9, "when_full": "go_on"}, None]
+
+
 def test_a_stream_that_cannot_come_is_told() -> None:
     result = linescribe("route", "--listener", "agents")
     assert (result.returncode, "there are: audiosocket" in result.stderr) == (0, True)

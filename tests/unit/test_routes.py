@@ -11,6 +11,7 @@ from config.load import load
 from config.profiles import PROFILES
 from config.routes import DEFAULT_ROUTE, Match, Route
 from config.settings import Models, Settings, Speech, Transcripts
+from config.voice import TwilioVoice
 from gateway.routes import CallOptions, Facts, Routes
 
 if TYPE_CHECKING:
@@ -167,6 +168,25 @@ def test_what_is_masked_is_said_by_settings_route_and_registration() -> None:
     asked = CallOptions(mask=("heck", "drat"), mask_profanity=True)
     refined = plain.refined(language=None, options=asked, endpoints=None)
     assert (refined.transcripts.mask, refined.transcripts.mask_profanity) == (("heck", "drat"), True)
+
+
+def test_what_a_call_of_twilios_goes_on_with_is_said_by_its_route_alone() -> None:
+    queue = TwilioVoice(enqueue="support", when_full="busy")
+    table = routes(
+        Route(name="support", match=Match(called="+1800*"), twilio=queue),
+        Route(name="desk", match=Match(called="+1900*"), twilio=TwilioVoice(dial="sip:desk@pbx.example")),
+        Route(name="silent", match=Match(called="+1901*")),
+    )
+
+    def voice(called: str) -> TwilioVoice | None:
+        return table.choose(Facts(adapter="twilio", listener="twilio", parameters={"called": called})).voice
+
+    assert voice("+18005551212") == queue
+    assert voice("+19005551212") == TwilioVoice(dial="sip:desk@pbx.example")
+    assert voice("+19015551212") is None
+    assert voice("+4930123456") is None
+    refined = table.choose(FACTS).refined(language="de", options=CallOptions(), endpoints=None)
+    assert refined.voice == queue
 
 
 @pytest.mark.parametrize("kind", [CallOptions, Transcripts, lambda mask: Route(name="it", mask=mask)])
