@@ -1,0 +1,301 @@
+"""Twilio: what it may ask, whom it must be, and what becomes of its calls."""
+
+from __future__ import annotations
+
+import audioop
+import json
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode, urlsplit
+from xml.etree import ElementTree as ET
+
+import aiohttp
+import pytest
+from structlog.testing import capture_logs
+
+from adapters.twilio.signature import sign
+from adapters.wire import websocket
+from config.secret import Secret
+from tests.gateway_under_test import House, house, listener
+from tests.media_streams import connected as hello
+from tests.media_streams import media, start, stop
+from tests.sound import prompt
+from tests.websocket_lines import connected, line, upgrade
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from tests.websocket_lines import Answer, WebSocketLine
+
+PUBLIC = "https://calls.example.test"
+AUTH_TOKEN = "0123456789abcdef0123456789abcdef"  # noqa: S105  a test's
+ACCOUNTS = [{"sid": "AC1", "auth_tokens": [AUTH_TOKEN]}]
+FORM = {"CallSid": "CA1", "AccountSid": "AC1", "From": "+15550100", "To": "+15550101", "Direction": "inbound"}
+
+SPEECH = audioop.lin2ulaw(prompt("conf-onlyperson"), 2)
+"""Three seconds."""
+
+
+def spoken(first: int = 2, track: str = "inbound") -> list[str]:
+    frames = [SPEECH[begin : begin + 160] for begin in range(0, len(SPEECH), 160)]
+    return [media(first + at, 120 + 20 * at, track, frame) for at, frame in enumerate(frames)]
+
+
+@asynccontextmanager
+async def twilio_home(state_dir: Path, public_url: str = PUBLIC, **settings: Any) -> AsyncIterator[House]:
+    """Run a gateway that knows one account of Twilio's."""
+    wanted = {"accounts": ACCOUNTS} | settings
+    async with house(state_dir, TWILIO=listener(**wanted), HTTP__PUBLIC_URL=public_url) as home:
+        yield home
+
+
+async def post(home: House, path: str, form: dict[str, str], **headers: str) -> tuple[int, str]:
+    """Post a form as Twilio does, signed unless there is another signature."""
+    signature = sign(Secret(AUTH_TOKEN), PUBLIC + path, form.items())
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(
+            f"http://127.0.0.1:{home.http_port}{path}",
+            data=urlencode(form),
+            headers={"Content-Type": "application/x-www-form-urlencoded", "X-Twilio-Signature": signature} | headers,
+        ) as response,
+    ):
+        return response.status, await response.text()
+
+
+async def voice(home: House, **said: str) -> ET.Element:
+    status, text = await post(home, "/twilio/voice", FORM | said)
+    assert status == 200, text
+    return ET.fromstring(text)  # noqa: S314  our own
+
+
+async def stream_path(home: House, **said: str) -> str:
+    """Ask what to do with a call; give the path that its stream is to come to."""
+    stream = (await voice(home, **said)).find("Start/Stream")
+    assert stream is not None
+    assert stream.attrib["url"].startswith("wss://calls.example.test/twilio/twilio/")
+    return urlsplit(stream.attrib["url"]).path
+
+
+def signed(path: str, token: str = AUTH_TOKEN) -> str:
+    return "X-Twilio-Signature: " + sign(Secret(token), f"wss://calls.example.test{path}")
+
+
+async def refusal(home: House, path: str, *headers: str) -> Answer:
+    async with connected(home.http_port) as client:
+        return await client.ask(upgrade(path, *headers))
+
+
+async def told(stream: WebSocketLine) -> tuple[int, str]:
+    """Wait until the gateway says Close; it has said nothing else."""
+    ended = await stream.closed()
+    assert stream.texts == []
+    return ended
+
+
+async def test_a_call_is_asked_about_streamed_and_transcribed(tmp_path: Path) -> None:
+    async with twilio_home(tmp_path, labels={"inbound": "customer"}) as home:
+        path = await stream_path(home)
+        async with line(home.http_port, path, signed(path)) as stream:
+            await stream.say(hello(), start({"queue": "support"}), *spoken(), stop(400))
+            assert await told(stream) == (1000, "")
+        (ended,) = await home.inbox.wait("call.ended")
+        (final,) = home.inbox.of("transcript.final")
+    assert (ended["reason"], ended["utterances"]) == ("hangup", 1)
+    assert ended["source"] == {
+        "kind": "twilio",
+        "listener": "twilio",
+        "call_id": "CA1",
+        "stream_id": "MZ1",
+        "account_id": None,
+    }
+    assert ended["parameters"] == {
+        "accountSid": "AC1",
+        "calling": "+15550100",
+        "called": "+15550101",
+        "direction": "inbound",
+        "queue": "support",
+    }
+    assert (final["track"], final["label"], final["text"] != "") == ("inbound", "customer", True)
+
+
+async def test_both_tracks_are_of_one_call_on_one_clock(tmp_path: Path) -> None:
+    async with twilio_home(tmp_path, hand_written_twiml=True) as home:
+        async with line(home.http_port, "/twilio", signed("/twilio")) as stream:
+            both = [each for pair in zip(spoken(2), spoken(1002, "outbound"), strict=True) for each in pair]
+            numbered = [json.loads(text) | {"sequenceNumber": str(2 + at)} for at, text in enumerate(both)]
+            await stream.say(hello(), start(), *map(json.dumps, numbered), stop(2 + len(both)))
+            await told(stream)
+        await home.inbox.wait("call.ended")
+        finals = home.inbox.of("transcript.final")
+    assert {final["track"] for final in finals} == {"inbound", "outbound"}
+    assert len({(final["start_ms"], final["end_ms"]) for final in finals}) == 1
+    assert home.inbox.types("CA1")[-1] == "call.ended"
+
+
+async def test_a_second_stream_of_a_call_is_of_the_same_call(tmp_path: Path) -> None:
+    async with twilio_home(tmp_path, hand_written_twiml=True) as home:
+        async with (
+            line(home.http_port, "/twilio", signed("/twilio")) as first,
+            line(home.http_port, "/twilio", signed("/twilio")) as second,
+        ):
+            await first.say(start(tracks=["inbound"]))
+            await home.inbox.wait("call.started")
+            await second.say(start(tracks=["outbound"], streamSid="MZ2"))
+            await home.inbox.wait("track.started", 2)
+            for stream in (first, second):
+                await stream.say(stop(2))
+                await told(stream)
+        await home.inbox.wait("call.ended")
+    assert home.inbox.types("CA1") == ["call.started", "track.started", "track.started", "call.ended"]
+
+
+async def test_what_a_call_goes_on_with_is_its_routes(tmp_path: Path) -> None:
+    routes = [{"name": "sales", "match": {"called": "+15550101"}, "twilio": {"dial": "+15550199"}}]
+    async with house(
+        tmp_path, TWILIO=listener(accounts=ACCOUNTS), HTTP__PUBLIC_URL=PUBLIC, ROUTES=json.dumps(routes)
+    ) as home:
+        dialled = await voice(home)
+        silent = await voice(home, To="+15550102")
+    assert [each.tag for each in dialled] == ["Start", "Dial"]
+    assert dialled.findtext("Dial/Number") == "+15550199"
+    assert [each.tag for each in silent] == ["Start", "Pause"]
+    stream = dialled.find("Start/Stream")
+    assert stream is not None
+    assert stream.attrib["track"] == "both_tracks"
+    assert stream.attrib["statusCallback"] == f"{PUBLIC}/twilio/twilio/status"
+
+
+@pytest.mark.parametrize(("when_full", "tags"), [("go_on", ["Dial"]), ("busy", ["Reject"])])
+async def test_without_room_a_call_goes_on_or_is_refused_as_its_route_says(
+    tmp_path: Path, when_full: str, tags: list[str]
+) -> None:
+    routes = [{"name": "all", "twilio": {"dial": "+15550199", "when_full": when_full}}]
+    async with (
+        house(
+            tmp_path,
+            TWILIO=listener(accounts=ACCOUNTS, hand_written_twiml=True),
+            HTTP__PUBLIC_URL=PUBLIC,
+            ROUTES=json.dumps(routes),
+            CALLS__MAX_CALLS=1,
+        ) as home,
+        line(home.http_port, "/twilio", signed("/twilio")) as stream,
+    ):
+        await stream.say(start(callSid="CA9"))
+        await home.inbox.wait("call.started")
+        assert [each.tag for each in await voice(home)] == tags
+        # A second stream of the call that is there comes in all the same.
+        assert [each.tag for each in await voice(home, CallSid="CA9")] == ["Start", "Dial"]
+        await stream.say(stop(2))
+        await told(stream)
+
+
+async def test_without_https_a_call_goes_on_and_the_log_says_what_to_set(tmp_path: Path) -> None:
+    with capture_logs() as logs:
+        async with house(tmp_path) as home:
+            answer = await voice(home)
+    assert [each.tag for each in answer] == ["Pause"]
+    (error,) = [each for each in logs if each["log_level"] == "error"]
+    assert "http.public_url" in error["event"]
+
+
+FALSE = {"X-Twilio-Signature": "AAAAAAAAAAAAAAAAAAAAAAAAAAA="}
+
+
+@pytest.mark.parametrize("path", ["/twilio/voice", "/twilio/twilio/voice", "/twilio/status"])
+async def test_what_twilio_has_not_signed_is_refused(tmp_path: Path, path: str) -> None:
+    with capture_logs() as logs:
+        async with twilio_home(tmp_path) as home:
+            status, text = await post(home, path, FORM, **FALSE)
+            assert (status, json.loads(text)["error"]["code"]) == (403, "unsigned")
+            other, text = await post(home, path, FORM | {"AccountSid": "AC2"})
+            assert (other, json.loads(text)["error"]["code"]) == (403, "unsigned")
+            assert (await post(home, path, FORM | {"CallSid": "CA2"}))[0] in {200, 204}
+    (turned_away, *_) = [each for each in logs if each["event"] == "client turned away"]
+    assert PUBLIC in turned_away["reason"]
+    assert AUTH_TOKEN not in str(logs)
+
+
+@pytest.mark.parametrize("body", [b"", b"\xff=1", b"a=1&" * 600])
+async def test_what_is_no_form_is_refused(tmp_path: Path, body: bytes) -> None:
+    async with house(tmp_path) as home:
+        status, answer = await home.ask("POST", "/twilio/voice", token=None, data=body)
+    assert (status, answer["error"]["code"]) == (400, "bad_request")
+
+
+async def test_a_stream_must_bring_what_twilio_signed_and_what_was_given_out_for_it(tmp_path: Path) -> None:
+    async with twilio_home(tmp_path) as home:
+        path = await stream_path(home)
+        for wrong in ((path, FALSE_HEADER), (path,), ("/twilio", signed("/twilio"))):
+            answer = await refusal(home, *wrong)
+            assert answer.status == 403, wrong
+        made_up = "/twilio/twilio/" + "x" * 32
+        assert (await refusal(home, made_up, signed(made_up))).error["code"] == "no_token"
+        async with line(home.http_port, path, signed(path)) as stream:
+            await stream.say(start(), stop(2))
+            assert await told(stream) == (1000, "")
+        assert (await refusal(home, path, signed(path))).error["code"] == "no_token"
+
+
+FALSE_HEADER = "X-Twilio-Signature: AAAAAAAAAAAAAAAAAAAAAAAAAAA="
+
+
+@pytest.mark.parametrize("said", [{"callSid": "CA2"}, {"accountSid": "AC2"}, {"accountSid": None}])
+async def test_a_token_is_good_for_its_own_call_alone(tmp_path: Path, said: dict[str, Any]) -> None:
+    async with twilio_home(tmp_path) as home:
+        path = await stream_path(home)
+        async with line(home.http_port, path, signed(path)) as stream:
+            await stream.say(start(**said))
+            code, reason = await told(stream)
+    assert (code, reason) == (1008, "the stream is not of the call that its token was given out for")
+    assert home.inbox.received == []
+
+
+async def test_a_stream_of_ones_own_twiml_is_of_the_account_that_has_signed_it(tmp_path: Path) -> None:
+    accounts = [*ACCOUNTS, {"sid": "AC2", "auth_tokens": ["another-token-of-an-account-of-twilio"]}]
+    async with (
+        twilio_home(tmp_path, hand_written_twiml=True, accounts=accounts) as home,
+        line(home.http_port, "/twilio", signed("/twilio")) as stream,
+    ):
+        await stream.say(start(accountSid="AC2"))
+        assert (await told(stream))[0] == 1008
+    assert home.inbox.received == []
+
+
+async def test_a_status_ends_a_stream_whose_end_got_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(websocket, "LAST_WORDS_SECONDS", 0.3)
+    async with (
+        twilio_home(tmp_path, hand_written_twiml=True) as home,
+        line(home.http_port, "/twilio", signed("/twilio")) as stream,
+        line(home.http_port, "/twilio", signed("/twilio")) as other,
+    ):
+        await stream.say(start(), *spoken())
+        await other.say(start(callSid="CA2", streamSid="MZ2"))
+        await home.inbox.wait("call.started", 2)
+        for event in ("stream-started", "stream-stopped"):
+            form = FORM | {"StreamSid": "MZ1", "StreamEvent": event}
+            assert (await post(home, "/twilio/status", form))[0] == 204
+        assert await told(stream) == (1000, "")
+        (ended,) = await home.inbox.wait("call.ended")
+        assert (ended["source"]["call_id"], ended["reason"], ended["utterances"]) == ("CA1", "hangup", 1)
+        await other.say(stop(2))
+        await told(other)
+
+
+async def test_an_error_of_a_stream_is_told(tmp_path: Path) -> None:
+    with capture_logs() as logs:
+        async with twilio_home(tmp_path) as home:
+            form = FORM | {"StreamSid": "MZ1", "StreamEvent": "stream-error", "StreamError": "31920"}
+            assert (await post(home, "/twilio/status", form))[0] == 204
+    (warning,) = [each for each in logs if each["event"] == "Twilio could not stream a call"]
+    assert (warning["call"], warning["stream_id"], warning["error"]) == ("CA1", "MZ1", "31920")
+
+
+async def test_a_message_that_no_carrier_sends_ends_its_stream_alone(tmp_path: Path) -> None:
+    async with twilio_home(tmp_path, hand_written_twiml=True) as home:
+        async with line(home.http_port, "/twilio", signed("/twilio")) as stream:
+            await stream.say(start(), media(2, 60, payload=bytes(64 * 1024)))
+            assert (await stream.closed())[0] == 1009
+        (ended,) = await home.inbox.wait("call.ended")
+    assert ended["reason"] == "protocol_error"
