@@ -80,6 +80,14 @@ class PlivoListener(CarrierListener, frozen=True, kw_only=True):
     """Where Plivo's audio streams come in."""
 
     name: Name = "plivo"
+    auth_tokens: tuple[Secret, ...] = ()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for token in self.auth_tokens:
+            check_token(token)
+        if self.auth_tokens and (self.credentials or self.accept_anybody):
+            raise ValueError("Expected neither credentials nor accept_anybody with auth_tokens: its signature counts")
 
 
 class ExotelListener(CarrierListener, frozen=True, kw_only=True):

@@ -1,4 +1,4 @@
-"""Who is Twilio: what it signs, and the tokens that were given out for a stream."""
+"""Who is Twilio: what it signs, and the tokens that were given out for a stream. And who is Plivo."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from adapters.stream import WireError
+from adapters.twilio.plivo_signature import MAIN_ACCOUNT_SIGNATURE, NONCE, PlivoRequest
+from adapters.twilio.plivo_signature import SIGNATURE as PLIVO_SIGNATURE
+from adapters.twilio.plivo_signature import is_signed as signed_by_plivo
 from adapters.twilio.signature import SETTINGS, SIGNATURE, Keys, TwilioRequest, is_signed
 from adapters.wire.access import Access, AccessError
 
@@ -15,7 +18,9 @@ if TYPE_CHECKING:
     from adapters.twilio.tickets import Ticket, Tickets
     from adapters.wire.access import Approach
     from adapters.wire.json_media import Beginning
-    from config.carriers import TwilioListener
+    from config.carriers import PlivoListener, TwilioListener
+
+PLIVO_SIGNATURES = (PLIVO_SIGNATURE, MAIN_ACCOUNT_SIGNATURE)
 
 UNSIGNED = (
     "no signature of the listener's accounts fits {}...: is http.public_url what Twilio was given, and does the account"
@@ -24,6 +29,10 @@ UNSIGNED = (
 NO_TICKET = (
     "expected the token that the answer to the call's webhook gave out, once and within a minute; TwiML of your own"
     " needs hand_written_twiml (docs/twilio.md)"
+)
+PLIVO_UNSIGNED = (
+    "no signature of the listener's auth_tokens fits {}...: is http.public_url what Plivo was given, and is the token"
+    " the one that it has now? (docs/carriers.md)"
 )
 OTHER_CALL = "the stream is not of the call that its token was given out for"
 OTHER_ACCOUNT = "the stream is of another account than has signed its upgrade"
@@ -86,5 +95,31 @@ class Guard:
         )
         signers = [each.sid for each in self._settings.accounts if is_signed(request, Keys(tokens=each.auth_tokens))]
         if not signers:
-            raise AccessError(403, "unsigned", UNSIGNED.format("/".join(url.split("/", 3)[:3])))
+            raise AccessError(403, "unsigned", UNSIGNED.format(_origin(url)))
         return tuple(signers)
+
+
+class PlivoGuard:
+    """The rules of one listener of Plivo's."""
+
+    def __init__(self, settings: PlivoListener) -> None:
+        self._tokens = settings.auth_tokens
+        self._access = Access(settings, anybody=bool(settings.auth_tokens))
+        self.masked = self._access.masked
+
+    def check(self, approach: Approach) -> bool:
+        """Let a client in; tell whether what stands in its URL can be believed. Raises AccessError."""
+        self._access.check(approach)
+        if not self._tokens:
+            return True
+        url = approach.url.replace("http", "ws", 1)
+        lines = [line for name in PLIVO_SIGNATURES for line in approach.headers.getall(name, ())]
+        request = PlivoRequest(url=url, signatures=tuple(lines), nonce=approach.headers.get(NONCE, ""))
+        if not signed_by_plivo(request, self._tokens):
+            raise AccessError(403, "unsigned", PLIVO_UNSIGNED.format(_origin(url)))
+        return False  # Plivo signs upgrades without their query
+
+
+def _origin(url: str) -> str:
+    """Leave out the path, which may hold a token."""
+    return "/".join(url.split("/", 3)[:3])

@@ -9,7 +9,7 @@ from aiohttp import web
 from adapters.pump import Limits
 from adapters.stream import Hearing, Listener
 from adapters.twilio.carriers import OTHERS, TWILIO
-from adapters.twilio.guard import Guard
+from adapters.twilio.guard import Guard, PlivoGuard
 from adapters.twilio.preamble import JAMBONZ, VONAGE
 from adapters.twilio.protocol import Introduction as CarrierIntroduction
 from adapters.twilio.tickets import Tickets
@@ -20,6 +20,7 @@ from adapters.wire.json_media import JsonMediaWire
 from adapters.wire.manner import Manner
 from adapters.wire.preamble_pcm import PreamblePcmWire
 from adapters.wire.server import Visit, WebSocketServer
+from config.carriers import PlivoListener
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -71,7 +72,7 @@ class CarrierDialect:
     def __init__(self, carrier: Carrier, settings: CarrierListener) -> None:
         self._carrier = carrier
         self._settings = settings
-        self._access = Access(settings)
+        self._access = PlivoGuard(settings) if isinstance(settings, PlivoListener) else Access(settings)
         self.listener = listener(carrier, settings, vouched=not settings.accept_anybody)
 
     def subprotocol(self, offered: Sequence[str]) -> str | None:
@@ -79,13 +80,13 @@ class CarrierDialect:
         return offered[0] if offered else None
 
     def visit(self, approach: Approach, query: Mapping[str, str], _now: float) -> Visit:
-        """Keep the URL's parameters. Raises AccessError."""
-        self._access.check(approach)
+        """Keep the URL's parameters, where they can be believed. Raises AccessError."""
+        believed = query if self._access.check(approach) else {}
         masked = self._access.masked
         introduction = CarrierIntroduction(
             self._carrier,
             self._settings.labels,
-            known={masked(name): masked(value) for name, value in query.items()},
+            known={masked(name): masked(value) for name, value in believed.items()},
             mask=masked,
         )
         wire = JsonMediaWire(self._carrier.names, introduction.open)

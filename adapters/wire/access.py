@@ -124,7 +124,7 @@ def _of_headers(headers: MultiMapping[str]) -> Iterator[str]:
         if scheme.lower() == "basic":
             yield _decoded(value)
         else:
-            yield value
+            yield value or scheme  # a token alone names no scheme
 
 
 def _decoded(value: str) -> str:
