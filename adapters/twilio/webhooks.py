@@ -42,6 +42,10 @@ NO_HTTPS = (
     "a call goes on without a transcript: Twilio streams to wss:// alone, so set http.public_url to the https:// URL"
     " that it reaches the gateway by"
 )
+SILENT = (
+    "no route says what a call goes on with: it hears an hour of silence, and is transcribed (twilio under a route:"
+    " docs/twilio.md)"
+)
 
 
 class VoiceHost(ForeseeingHost, Protocol):
@@ -73,6 +77,7 @@ class Webhooks:
         self._port = port
         self._path = path
         self._clock = clock
+        self._told_of_silence = False
 
     async def voice(self, request: web.Request) -> web.StreamResponse:
         """Tell what to do with a call: stream its audio here, and go on as its route says."""
@@ -82,6 +87,9 @@ class Webhooks:
             return self._turn_away(request, error)
         known = {name: form[said][:LONGEST_VALUE] for said, name in KEPT.items() if form.get(said)}
         settings = self._host.voice(self._server.listener, known)
+        if settings is None and not self._told_of_silence:
+            self._told_of_silence = True
+            log.warning(SILENT, listener=self._server.listener.name)
         then = what_comes_next(settings)
         call_sid = form.get("CallSid", "")[:LONGEST_SID]
         try:
