@@ -17,13 +17,12 @@ from adapters.wire.server import refused
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from config.voice import TwilioVoice
-
     from adapters.stream import Listener
     from adapters.twilio.guard import Guard
     from adapters.twilio.signature import Parameters
     from adapters.twilio.tickets import Tickets
     from adapters.wire.server import HttpPort, WebSocketServer
+    from config.voice import TwilioVoice
 
 log = structlog.get_logger()
 
