@@ -5,13 +5,14 @@ As of Asterisk 23.5 (chan_websocket.c, res_http_websocket.c).
 
 from __future__ import annotations
 
-import audioop
 import struct
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from adapters.stream import Encoding
+from gateway.callers.encoders import encoder
 from gateway.callers.upgrade import Upgrade, make_key
 
 if TYPE_CHECKING:
@@ -57,23 +58,11 @@ class Codec(msgspec.Struct, frozen=True, kw_only=True):
         return self.rate_hz * packet_ms // 1000 * self.sample_bytes
 
 
-def _ulaw(pcm: bytes) -> bytes:
-    return audioop.lin2ulaw(pcm, 2)
-
-
-def _alaw(pcm: bytes) -> bytes:
-    return audioop.lin2alaw(pcm, 2)
-
-
-def _as_it_is(pcm: bytes) -> bytes:
-    return pcm
-
-
 CODECS = {
-    "ulaw": Codec(rate_hz=8_000, sample_bytes=1, encode=_ulaw),
-    "alaw": Codec(rate_hz=8_000, sample_bytes=1, encode=_alaw),
+    "ulaw": Codec(rate_hz=8_000, sample_bytes=1, encode=encoder(Encoding.PCMU)),
+    "alaw": Codec(rate_hz=8_000, sample_bytes=1, encode=encoder(Encoding.PCMA)),
     **{
-        f"slin{name}": Codec(rate_hz=rate_hz, sample_bytes=2, encode=_as_it_is)
+        f"slin{name}": Codec(rate_hz=rate_hz, sample_bytes=2, encode=encoder(Encoding.L16))
         for name, rate_hz in {"": 8_000, "12": 12_000, "16": 16_000, "24": 24_000, "32": 32_000, "48": 48_000}.items()
     },
 }

@@ -134,7 +134,7 @@ class _Call:
                 self._socket.send(Opcode.TEXT, text.encode())
             case bytes() as packet if self._plan.module is Module.FORK:
                 self._buffer.push(packet)
-                if opened and not self._socket.congested:
+                if opened and not self._socket.unsent_bytes:
                     self._socket.send_audio(self._buffer.take())
             case bytes() as packet if opened:
                 self._socket.send_audio(packet)

@@ -75,9 +75,9 @@ class WebSocket:
         self.broken: str | None = None
 
     @property
-    def congested(self) -> bool:
-        """Whether what was sent before still waits to be taken by the network."""
-        return self._writer.transport.get_write_buffer_size() > 0
+    def unsent_bytes(self) -> int:
+        """Tell how much of what was sent still waits to be taken by the network."""
+        return self._writer.transport.get_write_buffer_size()
 
     def send(self, opcode: Opcode, payload: bytes) -> None:
         """Send one message, in one frame."""
@@ -85,9 +85,13 @@ class WebSocket:
 
     def send_audio(self, payload: bytes) -> None:
         """Send audio, and count it."""
-        self.messages += 1
-        self.audio_bytes += len(payload)
+        self.count_audio(len(payload))
         self.send(Opcode.BINARY, payload)
+
+    def count_audio(self, size: int) -> None:
+        """Count a message with so much audio."""
+        self.messages += 1
+        self.audio_bytes += size
 
     def say_close(self, close: Close) -> None:
         """Send a Close, once; nothing that comes after it is anybody's."""

@@ -14,7 +14,7 @@ from gateway.callers.audio import mixed, stereo
 from gateway.callers.freeswitch import call_freeswitch
 from gateway.callers.freeswitch_plan import RATES_HZ, End, ForkPlan, Module, with_format
 from gateway.callers.plan import At, parse_at, parse_hold
-from gateway.cli.call_options import credentials, each, read_files, socket_options, trust
+from gateway.cli.call_options import credential_options, credentials, each, read_files, socket_options, trust
 from gateway.cli.call_sockets import Planned, run
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ Sound = tuple[tuple[Path, ...], bytes]
 )
 @click.option("--mixed", "is_mixed", is_flag=True, help="Send the two speakers of --both on one channel.")
 @socket_options(URL, ["10", "20", "30", "40", "60", "100"])
+@credential_options
 @click.option(
     "--rate",
     default=str(RATES_HZ[0]),

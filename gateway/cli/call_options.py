@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import ssl
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -37,6 +38,14 @@ def each(parse: Callable[[str], At]) -> Callable[[click.Context, click.Parameter
     return read
 
 
+def pairs(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    """Read every `NAME=VALUE` of an option."""
+    read = [value.partition("=") for value in values]
+    if not all(name and mark for name, mark, _ in read):
+        raise click.BadParameter(f"expected NAME=VALUE, got {' '.join(values)}", ctx, param)
+    return tuple((name, value) for name, _, value in read)
+
+
 def trust(ca: Path | None) -> ssl.SSLContext:
     """Trust the authority of a PEM file, or those that the system trusts."""
     try:
@@ -53,10 +62,16 @@ def _url(ctx: click.Context, param: click.Parameter, value: str) -> str:
     return value
 
 
-def socket_options(url: str, packets_ms: Sequence[str]) -> Callable[[Command], Command]:
-    """Add the options of a call that comes over a WebSocket."""
+def add_options(command: Command, options: Sequence[Callable[[Command], Command]]) -> Command:
+    """Add options in the order in which the help shows them."""
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def credential_options(command: Command) -> Command:
+    """Add the options of a call that can name a user."""
     options = [
-        click.option("--url", default=url, show_default=True, callback=_url, help="Where the gateway listens."),
         click.option(
             "--user", metavar="NAME", help=f"Give this user; the password comes from {PASSWORD} or --password-file."
         ),
@@ -65,6 +80,14 @@ def socket_options(url: str, packets_ms: Sequence[str]) -> Callable[[Command], C
             type=click.Path(path_type=Path, exists=True, dir_okay=False),
             help="Where the password of --user lies.",
         ),
+    ]
+    return add_options(command, options)
+
+
+def socket_options(url: str, packets_ms: Sequence[str], *, packet_ms: str = "20") -> Callable[[Command], Command]:
+    """Add the options of a call that comes over a WebSocket; `packet_ms` is what it is untold."""
+    options = [
+        click.option("--url", default=url, show_default=True, callback=_url, help="Where the gateway listens."),
         click.option(
             "--ca",
             type=click.Path(path_type=Path, exists=True, dir_okay=False),
@@ -78,7 +101,7 @@ def socket_options(url: str, packets_ms: Sequence[str]) -> Callable[[Command], C
             help="How many times each call is made, all at the same time.",
         ),
         click.option(
-            "--packet-ms", default="20", show_default=True, type=click.Choice(packets_ms), help="Packet time."
+            "--packet-ms", default=packet_ms, show_default=True, type=click.Choice(packets_ms), help="Packet time."
         ),
         click.option(
             "--hangup-at", type=click.FloatRange(0), metavar="SECONDS", help="End the call at that second of it."
@@ -86,12 +109,7 @@ def socket_options(url: str, packets_ms: Sequence[str]) -> Callable[[Command], C
         click.option("--interims", is_flag=True, help="Print what is heard while somebody still speaks, too."),
     ]
 
-    def add(command: Command) -> Command:
-        for option in reversed(options):
-            command = option(command)
-        return command
-
-    return add
+    return partial(add_options, options=options)
 
 
 def credentials(user: str | None, password_file: Path | None) -> Credentials | None:

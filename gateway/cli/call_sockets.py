@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
 import click
@@ -16,13 +17,15 @@ from gateway.cli.call_options import PASSWORD
 from gateway.file_transcript import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from gateway.callers.sockets import OnProgress
     from gateway.callers.websocket import OnText, SocketCall
 
-_UNAUTHORIZED = 401
+UNAUTHORIZED = 401
+REMEDIES: Mapping[int, str] = MappingProxyType({UNAUTHORIZED: f"--user; {PASSWORD} or --password-file"})
+"""What to give a gateway that refuses, by the status of its answer."""
 
 
 class Play(Protocol):
@@ -44,6 +47,9 @@ class Planned(msgspec.Struct, frozen=True, kw_only=True):
     play: Play
     unheard: str = ""
     """What to try where a call went well and nothing came back."""
+    heard: str = ""
+    """What to say where something came back."""
+    remedies: Mapping[int, str] = REMEDIES
 
     @property
     def what(self) -> str:
@@ -85,8 +91,7 @@ class _Board:
             if isinstance(result, str):
                 click.echo(f"linescribe: {result}", err=True)
             else:
-                hint = "" if result.texts or failed(result) else call.unheard
-                click.echo(f"{call.name}  {summary(result)}{hint}")
+                click.echo(f"{call.name}  {summary(result)}{_hint(call, result)}")
         return int(any(isinstance(result, str) or failed(result) for result in results))
 
     async def _make(self, call: Planned) -> SocketCall | str:
@@ -104,8 +109,9 @@ class _Board:
         try:
             return await call.play(on_text=on_text, on_progress=on_progress)
         except UpgradeError as error:
-            remedy = f" (--user; {PASSWORD} or --password-file)" if error.status == _UNAUTHORIZED else ""
-            return f"{call.what}: no call to {call.url}: {printable(str(error))}{remedy}"
+            remedy = call.remedies.get(error.status or 0)
+            how = f" ({remedy})" if remedy else ""
+            return f"{call.what}: no call to {call.url}: {printable(str(error))}{how}"
         except (OSError, TimeoutError) as error:
             reason = str(error) or "nobody answered"
             return f"{call.what}: no call to {call.url}: {reason}; is a gateway there?"
@@ -118,6 +124,13 @@ class _Board:
             self._bars.start()
         else:
             click.echo(line)
+
+
+def _hint(call: Planned, result: SocketCall) -> str:
+    """Say what the summary leaves open."""
+    if result.texts:
+        return call.heard
+    return "" if failed(result) else call.unheard
 
 
 def understood(text: str, *, interims: bool) -> str | None:

@@ -1,56 +1,27 @@
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 import ssl
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 import trustme
-from click.testing import CliRunner
 
 from gateway.callers.asterisk_websocket_plan import CODECS
 from gateway.callers.audio import mixed, stereo
-from gateway.cli import main
+from tests.calling import AGENT, CALLER, SHORT, call, linescribe
 from tests.sound import prompt
-from tests.wire_recorder import BINARY, CLOSE, TEXT, Recorder, Wire, recording
+from tests.wire_recorder import BINARY, CLOSE, TEXT
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from pathlib import Path
 
-PROMPTS = Path(__file__).parent.parent.parent / "gateway" / "demo" / "prompts"
-CALLER, AGENT = PROMPTS / "conf-onlyperson.ulaw", PROMPTS / "agent-pass.ulaw"
-SHORT = ("--hangup-at", "0.2")
+    from tests.wire_recorder import Wire
 
 
 def said(text: str, **data: object) -> str:
     return json.dumps({"type": "transcription", "data": {"track": "inbound", "text": text, **data}})
-
-
-async def accept(wire: Wire) -> None:
-    wire.answer()
-
-
-async def call(
-    kind: str,
-    *arguments: object,
-    serve: Callable[[Wire], Awaitable[None]] = accept,
-    path: str = "/x",
-    tls: ssl.SSLContext | None = None,
-    **environ: str,
-) -> tuple[int, str, Recorder]:
-    """Call a recorder from another thread: tell the exit status, what was printed, and what was sent."""
-    async with recording(serve, tls=tls) as recorder:
-        url = f"{'wss' if tls else 'ws'}://127.0.0.1:{recorder.port}{path}"
-        status, out = await asyncio.to_thread(linescribe, kind, "--url", url, *arguments, **environ)
-    return status, out, recorder
-
-
-def linescribe(kind: str, *arguments: object, **environ: str) -> tuple[int, str]:
-    result = CliRunner().invoke(main, ["call", kind, *map(str, arguments)], env=environ)
-    return result.exit_code, result.output
 
 
 def path(wire: Wire) -> str:

@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from adapters.media.g711 import decoder
+from adapters.stream import Encoding
 from gateway.callers.audio import AudioFileError, mixed, read_audio, stereo
+from gateway.callers.encoders import encoder
 from tests.sound import prompt
 
 if TYPE_CHECKING:
@@ -75,3 +78,9 @@ def test_what_cannot_be_played_is_named(tmp_path: Path, name: str) -> None:
     write_wav(tmp_path / "deep.wav", bytes(6), width=3)
     with pytest.raises(AudioFileError, match=name):
         read_audio(tmp_path / name)
+
+
+@pytest.mark.parametrize("encoding", Encoding)
+def test_what_is_encoded_is_decoded_to_the_same(encoding: Encoding) -> None:
+    payload = bytes(range(256)).replace(b"\x7f", b"\xff")  # mu-law has two zeros
+    assert encoder(encoding)(decoder(encoding)(payload)) == payload
