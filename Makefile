@@ -1,5 +1,5 @@
 # Everything on a fresh Debian or Ubuntu machine with Python and make:
-#   make demo     watch three calls being transcribed
+#   make demo     watch four calls being transcribed
 #   make test     all tests, real weights included
 PYTHON ?= python3
 VENV ?= .venv
@@ -13,7 +13,7 @@ FAST := -m "not acceptance" --numprocesses auto --maxprocesses 4 --dist workstea
 help: ## Show what can be made.
 	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: $(VENV)/.weights ## Watch three calls being transcribed, start to end. About a minute.
+demo: $(VENV)/.weights ## Watch four calls being transcribed, start to end. About a minute.
 	@$(BIN)/linescribe demo
 
 test: fast ## Run all tests, real weights included.

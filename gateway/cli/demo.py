@@ -1,4 +1,4 @@
-"""`linescribe demo`: gateway, receiver and three calls, start to end, each as it is in earnest."""
+"""`linescribe demo`: gateway, receiver and four calls, start to end, each as it is in earnest."""
 
 from __future__ import annotations
 
@@ -25,6 +25,9 @@ from gateway.callers.audio import stereo
 from gateway.callers.audiosocket import call_audiosocket
 from gateway.callers.freeswitch import call_freeswitch
 from gateway.callers.freeswitch_plan import End, ForkPlan, with_format
+from gateway.callers.media_stream import call_media_stream
+from gateway.callers.media_stream_names import new_stream
+from gateway.callers.media_stream_plan import Dialect, StreamPlan
 from gateway.demo.process import GatewayProcessError, gateway_process
 from gateway.demo.score import word_errors, words
 from gateway.demo.script import dialogue, scripts
@@ -42,13 +45,13 @@ HIGHEST_WORD_ERROR_RATE = 0.15
 
 @click.command()
 def demo() -> None:
-    """Watch three calls being transcribed, start to end.
+    """Watch four calls being transcribed, start to end.
 
     Starts a gateway with the default settings and a webhook receiver, both on free ports of this machine,
-    plays three calls of shipped prompts into the gateway at the same time, two of Asterisk's AudioSocket and a stereo
-    one of FreeSWITCH with two speakers, and prints what the receiver is sent. Takes about a minute. The last line
-    sums up; exit status 1 if something that was said is missing, also of what FreeSWITCH is told, or more than 15 % of
-    the words are wrong.
+    plays four calls of shipped prompts into the gateway at the same time, two of Asterisk's AudioSocket, a stereo one
+    of FreeSWITCH and one of Twilio, each of these with two speakers, and prints what the receiver is sent. Takes about
+    a minute. The last line sums up; exit status 1 if something that was said is missing, also of what FreeSWITCH is
+    told, or more than 15 % of the words are wrong.
     """
     console = Console()
     try:
@@ -77,9 +80,11 @@ class _Demo:
         self._received: list[Received] = []
         self._ended = asyncio.Event()
         self._parts = [_Part(number, "inbound", script) for number, script in enumerate(scripts(), 1)]
-        speakers = zip(("inbound", "outbound"), dialogue(), strict=True)
-        self._fork = [_Part(len(self._parts) + 1, role, script) for role, script in speakers]
+        self._fork, self._media = (_dialogue(len(self._parts) + number) for number in (1, 2))
         self._uuids = [uuid.uuid4() for _ in (*self._parts, self._fork)]
+        self._stream = new_stream(Dialect.TWILIO, secrets.token_bytes)
+        self._names = [*map(str, self._uuids), self._stream.call_id]
+        """What each call is called by its own system."""
         self._told: list[str] = []
         """Texts that went back to FreeSWITCH."""
 
@@ -102,7 +107,7 @@ class _Demo:
                 status.stop()
                 self._console.print(
                     f"gateway ready: pid {gateway.pid}, AudioSocket on port {gateway.ports['audiosocket']},"
-                    f" FreeSWITCH on port {gateway.http_port}",
+                    f" FreeSWITCH and Twilio on port {gateway.http_port}",
                     highlight=False,
                 )
                 await self._make_calls(gateway.ports["audiosocket"], gateway.http_port)
@@ -120,6 +125,7 @@ class _Demo:
             "LINESCRIBE_AUDIOSOCKET__0__PORT": "0",
             "LINESCRIBE_HTTP__PORT": "0",
             "LINESCRIBE_FREESWITCH__0__LABELS": "{inbound: caller, outbound: agent}",
+            "LINESCRIBE_TWILIO__0__LABELS": "{inbound: caller, outbound: agent}",
             "LINESCRIBE_DELIVERY__ENDPOINTS": json.dumps([{"name": "demo", "url": url, "secrets": [self._secret]}]),
         }
 
@@ -132,13 +138,14 @@ class _Demo:
         self._console.print(f"gateway: {record['event']} {text}", style="dim", highlight=False, markup=False)
 
     async def _make_calls(self, audiosocket_port: int, http_port: int | None) -> None:
-        self._console.print(f"playing {len(self._uuids)} calls at once, in real time ...")
+        self._console.print(f"playing {len(self._names)} calls at once, in real time ...")
         async with asyncio.TaskGroup() as group:
             for part, call_uuid in zip(self._parts, self._uuids, strict=False):
                 group.create_task(
                     call_audiosocket(part.script.pcm, host="127.0.0.1", port=audiosocket_port, call_uuid=call_uuid)
                 )
             group.create_task(self._make_fork(f"ws://127.0.0.1:{http_port}/freeswitch"))
+            group.create_task(self._make_stream(f"ws://127.0.0.1:{http_port}/twilio"))
         try:
             await asyncio.wait_for(self._ended.wait(), END_SECONDS)
         except TimeoutError:
@@ -152,6 +159,12 @@ class _Demo:
         pcm = stereo(caller.script.pcm, agent.script.pcm)
         await call_freeswitch(pcm, url=with_format(url, plan), plan=plan, on_text=self._told.append)
 
+    async def _make_stream(self, url: str) -> None:
+        """Stream both speakers of a call as Twilio does."""
+        plan = StreamPlan(tracks=2)
+        payloads = [plan.encode(part.script.pcm) for part in self._media]
+        await call_media_stream(payloads, url=url, stream=self._stream, plan=plan)
+
     def _receive(self, received: Received) -> None:
         self._received.append(received)
         if received.type == "transcript.final":
@@ -161,11 +174,11 @@ class _Demo:
             who = f"call {number} {data['label'] or '':6}"
             self._console.print(f"{who}  {span}  {data['text']}", highlight=False, markup=False, soft_wrap=True)
         ended = [each for each in self._received if each.type == "call.ended"]
-        if len(ended) == len(self._uuids):
+        if len(ended) == len(self._names):
             self._ended.set()
 
     def _number(self, data: Mapping[str, Any]) -> int:
-        return [str(each) for each in self._uuids].index(data["source"]["call_id"]) + 1
+        return self._names.index(data["source"]["call_id"]) + 1
 
     def _finals(self, part: _Part) -> list[Received]:
         finals = [each for each in self._received if each.type == "transcript.final"]
@@ -174,7 +187,7 @@ class _Demo:
     def _sum_up(self) -> int:
         """Print the last line; tell the exit status."""
         said = errors = missing = 0
-        for part in (*self._parts, *self._fork):
+        for part in (*self._parts, *self._fork, *self._media):
             finals = self._finals(part)
             expected = words(" ".join(prompt.text for prompt in part.script.prompts))
             said += len(expected)
@@ -184,7 +197,7 @@ class _Demo:
         untold = sum(len(self._finals(part)) for part in self._fork) - len(self._told)
         delays = [_delay_seconds(each) for each in finals]
         ended = sum(each.type == "call.ended" for each in self._received)
-        good = not (missing or untold) and ended == len(self._uuids) and errors <= HIGHEST_WORD_ERROR_RATE * said
+        good = not (missing or untold) and ended == len(self._names) and errors <= HIGHEST_WORD_ERROR_RATE * said
         self._console.print(
             f"{'OK' if good else 'FAILED'}: {ended} calls, {len(finals)} finals, {missing} missing,"
             f" {len(self._told)} told to FreeSWITCH,"
@@ -194,6 +207,12 @@ class _Demo:
             soft_wrap=True,
         )
         return 0 if good else 1
+
+
+def _dialogue(number: int) -> list[_Part]:
+    """Make a call of two speakers."""
+    speakers = zip(("inbound", "outbound"), dialogue(), strict=True)
+    return [_Part(number, role, script) for role, script in speakers]
 
 
 def _missing(script: Script, finals: list[Received]) -> int:
