@@ -6,6 +6,7 @@ spell the same things differently, which `Names` tells, and write numbers as num
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +39,8 @@ SUFFIX = "_track"
 
 NO_CHARGE = frozenset({"connected", "mark", "clear", "playedStream", "clearedAudio", "checkpoint"})
 """Events that are in order, and mean nothing to us."""
+
+_SEPARATOR = re.compile("[;,]")
 
 LOST = "the carrier's numbers tell that {} of its messages never came: audio may be missing"
 FAULT = "the carrier reports an error on its stream: its own log says which"
@@ -241,12 +244,14 @@ def _part(content: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 
 def _written(given: object, name: str) -> Iterator[tuple[str, str]]:
-    """Give the parameters, which may be an object, or one in a text (Plivo); any other text is kept as it is."""
+    """Give the parameters: an object, or one in a text, or `a=1;b=2` (Plivo); any other text is kept as it is."""
     content = read_object(given) if isinstance(given, str) else given
     if isinstance(content, dict):
         yield from flat(content)
     elif isinstance(given, str) and given:
-        yield name, given
+        parts = [part.partition("=") for part in _SEPARATOR.split(given)]
+        pairs = [(before.strip(), after.strip()) for before, _, after in parts]
+        yield from pairs if all(mark and before.strip() for before, mark, _ in parts) else [(name, given)]
 
 
 def _name(given: object) -> str | None:

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import base64
 import json
+from contextlib import AsyncExitStack, suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from adapters.twilio.plivo_signature import sign
+from adapters.twilio.server import MOST_WAITING
 from config.secret import Secret
 from tests.gateway_under_test import house, listener
 from tests.media_streams import media, start, stream
+from tests.recorded import message_frame
 from tests.sound import prompt
 from tests.websocket_lines import connected, line, upgrade
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from tests.websocket_lines import WebSocketLine
 
 SECRET = "a-token-of-twenty-four-characters"  # noqa: S105  a test's
 CREDENTIALS = [{"name": "us", "secret": SECRET}]
@@ -130,3 +135,52 @@ async def test_vonage_tells_its_rate_and_the_headers_that_it_was_given(
 async def test_a_carrier_that_no_setting_names_has_no_path(tmp_path: Path, kind: str) -> None:
     async with house(tmp_path) as home, connected(home.http_port) as client:
         assert (await client.ask(upgrade(f"/{kind}"))).status == 404
+
+
+async def test_a_stream_that_does_not_begin_is_closed_and_one_that_falls_silent_too(tmp_path: Path) -> None:
+    wanted = listener(first_message_seconds=0.3, idle_timeout_seconds=0.3)
+    async with house(tmp_path, TELNYX=wanted) as home, line(home.http_port, "/telnyx") as silent:
+        assert (await silent.closed())[1] == "the peer did not introduce itself in time"
+        async with line(home.http_port, "/telnyx") as talker:
+            await talker.say(*stream("peer-telnyx")[:3])
+            assert (await talker.closed())[0] == 1000
+        (ended,) = await home.inbox.wait("call.ended")
+    assert ended["reason"] == "idle"
+
+
+async def test_of_streams_of_one_address_that_do_not_begin_the_oldest_goes(tmp_path: Path) -> None:
+    async with AsyncExitStack() as stack:
+        home = await stack.enter_async_context(house(tmp_path, SIGNALWIRE=listener()))
+
+        async def opened() -> WebSocketLine:
+            return await stack.enter_async_context(line(home.http_port, "/signalwire"))
+
+        begun, oldest, next_oldest = [await opened() for _ in range(3)]
+        await begun.say(start(callSid="CA1"))
+        await home.inbox.wait("call.started")
+        for _ in range(MOST_WAITING - 1):
+            await opened()
+        code, reason = await oldest.closed()
+        assert (code, "not introduced themselves" in reason) == (1008, True)
+        await next_oldest.say(start(callSid="CA2"))
+        await home.inbox.wait("call.started", 2)
+        assert home.inbox.of("call.ended") == []
+
+
+async def test_a_flood_ends_its_own_stream_alone(tmp_path: Path) -> None:
+    async with house(tmp_path, TELNYX=listener(), EXOTEL=listener()) as home:
+        async with line(home.http_port, "/telnyx") as flood, line(home.http_port, "/exotel") as other:
+            await other.say(*stream("peer-exotel")[:3])
+            await flood.say(*stream("peer-telnyx")[:2])
+            await home.inbox.wait("call.started", 2)
+            mark = message_frame('{"event":"mark"}') * 1000
+            with suppress(ConnectionError):
+                for _ in range(50):
+                    flood.writer.write(mark)
+                    await flood.writer.drain()
+            (ended,) = await home.inbox.wait("call.ended")
+            assert (ended["source"]["kind"], ended["reason"]) == ("telnyx", "protocol_error")
+            await other.say(*stream("peer-exotel")[3:])
+            assert (await other.closed())[0] == 1000
+        ended = (await home.inbox.wait("call.ended", 2))[-1]
+    assert (ended["source"]["kind"], ended["reason"]) == ("exotel", "hangup")

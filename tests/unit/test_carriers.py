@@ -66,11 +66,23 @@ def test_each_carrier_has_a_path_of_its_own() -> None:
     assert [each.path for each in CARRIERS] == ["/twilio", "/telnyx", "/signalwire", "/plivo", "/exotel"]
 
 
-def test_plivos_headers_are_json_in_a_text() -> None:
-    content = {"start": {"streamId": "s", "callId": "c"}, "extra_headers": '{"queue":"x","n":7}'}
-    assert beginning(content, PLIVO.names).parameters == (("queue", "x"), ("n", "7"))
-    opaque = content | {"extra_headers": "queue=x"}
-    assert beginning(opaque, PLIVO.names).parameters == (("extra_headers", "queue=x"),)
+@pytest.mark.parametrize(
+    ("written", "parameters"),
+    [
+        ('{"queue":"x","n":7}', (("queue", "x"), ("n", "7"))),
+        ("queue=x;n=7", (("queue", "x"), ("n", "7"))),
+        ("queue=x, n=", (("queue", "x"), ("n", ""))),
+        ("{}", ()),
+        ("", ()),
+        ("queue", (("extra_headers", "queue"),)),
+        ("queue=x;;", (("extra_headers", "queue=x;;"),)),
+        ("=x", (("extra_headers", "=x"),)),
+        (7, ()),
+    ],
+)
+def test_plivos_headers_stand_in_a_text(written: object, parameters: tuple[tuple[str, str], ...]) -> None:
+    content = {"start": {"streamId": "s", "callId": "c"}, "extra_headers": written}
+    assert beginning(content, PLIVO.names).parameters == parameters
 
 
 def test_what_is_asked_for_is_no_parameter() -> None:
