@@ -31,15 +31,16 @@ class CarrierListener(WebSocketListener, frozen=True, kw_only=True):
 
 
 class TwilioAccount(Group, frozen=True, kw_only=True):
-    """An account of Twilio, or a sub-account, and the tokens that it signs with."""
+    """An account of Twilio, or a sub-account, and what it signs with: tokens, or webhook shared keys by their ids."""
 
     sid: str
-    auth_tokens: tuple[Secret, ...]
+    auth_tokens: tuple[Secret, ...] = ()
+    shared_keys: dict[str, Secret] = msgspec.field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not self.auth_tokens:
-            raise ValueError("Expected auth_tokens: without one nothing of the account can be verified")
-        for token in self.auth_tokens:
+        if not self.auth_tokens and not self.shared_keys:
+            raise ValueError("Expected auth_tokens, or shared_keys: without one nothing of the account can be verified")
+        for token in (*self.auth_tokens, *self.shared_keys.values()):
             check_token(token)
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from adapters.twilio.tickets import Ticket, Tickets
     from adapters.wire.access import Approach
     from adapters.wire.json_media import Beginning
-    from config.carriers import PlivoListener, TwilioListener
+    from config.carriers import PlivoListener, TwilioAccount, TwilioListener
 
 PLIVO_SIGNATURES = (PLIVO_SIGNATURE, MAIN_ACCOUNT_SIGNATURE)
 
@@ -93,10 +93,17 @@ class Guard:
             parameters=parameters,
             settings=approach.headers.get(SETTINGS, ""),
         )
-        signers = [each.sid for each in self._settings.accounts if is_signed(request, Keys(tokens=each.auth_tokens))]
+        keys = {
+            each.sid: Keys(tokens=each.auth_tokens, shared_keys=each.shared_keys) for each in self._settings.accounts
+        }
+        signers = [sid for sid, known in keys.items() if is_signed(request, known)]
         if not signers:
             raise AccessError(403, "unsigned", UNSIGNED.format(_origin(url)))
         return tuple(signers)
+
+
+def _keys(account: TwilioAccount) -> Keys:
+    return Keys(tokens=account.auth_tokens, shared_keys=account.shared_keys)
 
 
 class PlivoGuard:

@@ -263,6 +263,19 @@ async def test_a_stream_of_ones_own_twiml_is_of_the_account_that_has_signed_it(t
     assert home.inbox.received == []
 
 
+async def test_an_account_may_sign_with_a_key_that_is_shared_for_webhooks(tmp_path: Path) -> None:
+    key = Secret("a-shared-key-of-an-account-of-twilio")
+    accounts = [{"sid": "AC1", "shared_keys": {"webhooks_sharedkey_1": key.reveal()}}]
+    shown = sign(key, "wss://calls.example.test/twilio", algorithm="HMAC_SHA256")
+    named = "X-Twilio-Webhooks-Signature-Settings: key=webhooks_sharedkey_{},algorithm=HMAC_SHA256"
+    async with twilio_home(tmp_path, hand_written_twiml=True, accounts=accounts) as home:
+        header = f"X-Twilio-Signature: {shown}"
+        assert (await refusal(home, "/twilio", header, named.format(2))).status == 403
+        async with line(home.http_port, "/twilio", header, named.format(1)) as stream:
+            await stream.say(start(), stop(2))
+            assert await told(stream) == (1000, "")
+
+
 async def test_a_status_ends_a_stream_whose_end_got_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(websocket, "LAST_WORDS_SECONDS", 0.3)
     async with (

@@ -21,8 +21,13 @@ def read(kind: str, *entries: dict[str, object], **environ: str) -> Settings:
 @pytest.mark.parametrize(
     ("kind", "entry", "expected"),
     [
-        ("twilio", {"accounts": [{"sid": "AC1", "auth_tokens": []}]}, "xpected auth_tokens: without one nothing"),
+        (
+            "twilio",
+            {"accounts": [{"sid": "AC1", "auth_tokens": []}]},
+            "xpected auth_tokens, or shared_keys",
+        ),
         ("twilio", {"accounts": [{"sid": "AC1", "auth_tokens": ["hunter2"]}]}, "24 characters"),
+        ("twilio", {"accounts": [{"sid": "AC1", "shared_keys": {"k": "hunter2"}}]}, "24 characters"),
         ("twilio", {"accounts": [ACCOUNT, ACCOUNT]}, "'AC1' stands there twice"),
         ("twilio", {"accounts": [ACCOUNT], "insecure": True}, "insecure, which verifies none"),
         ("twilio", {"accounts": [ACCOUNT], "credentials": CREDENTIALS}, "no credentials with accounts"),
