@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 import time
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import structlog
@@ -22,8 +24,11 @@ from adapters.asterisk.server import AudioSocketServer
 from adapters.freeswitch import server as freeswitch
 from adapters.media.track import MediaTrack
 from adapters.stream import AudioFrame, StreamStarted
+from adapters.twilio import server as carriers
+from adapters.twilio.carriers import TWILIO
 from adapters.wire.server import routes
 from asr.speech import SpeechTrack
+from config.carriers import TwilioListener
 from config.listeners import AsteriskWebSocketListener, AudioSocketListener, FreeSwitchListener, Http
 from config.settings import Speech
 from gateway.http.server import HttpServer
@@ -44,6 +49,9 @@ class Ear:
 
     def foresee(self, listener: Listener, external_call_id: str | None, now: float) -> None:
         """Refuse nobody."""
+
+    def voice(self, listener: Listener, parameters: dict[str, str]) -> None:
+        """Know nothing of what calls go on with."""
 
     def admit(self, offer: StreamOffer, _peer: Peer, arrived_at: float) -> _Stream:
         """Take everybody in."""
@@ -74,14 +82,15 @@ async def main() -> None:
     port = StreamPort()
     forks = freeswitch.servers([FreeSwitchListener()], ear, clock, port)
     channels = asterisk_websocket.servers([AsteriskWebSocketListener()], ear, clock, port)
-    http = HttpServer(
-        Http(port=0), [*routes(freeswitch.PATH, forks, clock), *routes(asterisk_websocket.PATH, channels, clock)]
-    )
+    twilio = carriers.Twilio([TwilioListener()], ear, clock, port, os.urandom)
+    paths = {freeswitch.PATH: forks, asterisk_websocket.PATH: channels, TWILIO.path: twilio.servers}
+    ways = chain.from_iterable(routes(path, servers, clock) for path, servers in paths.items())
+    http = HttpServer(Http(port=0), list(ways))
     print(json.dumps({"audiosocket": await audiosocket.start(), "http": await http.start()}), flush=True)
     idle = time.process_time()
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
     print(json.dumps({"frames": ear.frames, "cpu_seconds": time.process_time() - idle}), flush=True)
-    await asyncio.gather(audiosocket.close(), *(server.close() for server in (*forks, *channels)))
+    await asyncio.gather(audiosocket.close(), *(server.close() for servers in paths.values() for server in servers))
     await http.close()
 
 

@@ -24,6 +24,7 @@ from rich.console import Console
 from rich.table import Table
 
 from adapters.asterisk.audiosocket import Kind, encode
+from bench.twilio_messages import START, media
 from gateway.callers.asterisk_websocket_plan import Leg
 from gateway.callers.frames import Opcode
 from gateway.callers.frames import encode as encode_message
@@ -56,6 +57,10 @@ def _stereo() -> list[bytes]:
     ]
 
 
+def _text(text: str) -> bytes:
+    return encode_message(Opcode.TEXT, text.encode(), MASK)
+
+
 def _binary(payloads: list[bytes]) -> list[bytes]:
     return [encode_message(Opcode.BINARY, payload, MASK) for payload in payloads]
 
@@ -63,8 +68,9 @@ def _binary(payloads: list[bytes]) -> list[bytes]:
 class Wire:
     """One way in: what is said first, and then every 20 ms."""
 
-    def __init__(self, port: str, hello: bytes, messages: list[bytes]) -> None:
+    def __init__(self, port: str, hello: bytes, messages: list[bytes], tracks: int = 1) -> None:
         self.port = port
+        self.tracks = tracks
         self.hello = hello
         self.messages = messages
 
@@ -82,10 +88,9 @@ def wires() -> dict[str, Wire]:
             "audiosocket", encode(Kind.UUID, uuid.UUID(int=1).bytes), [encode(Kind.SLIN, pcm) for pcm in _speech()]
         ),
         "freeswitch": Wire("http", upgrade("/freeswitch?rate=8000"), _binary(_speech())),
-        "freeswitch stereo": Wire("http", upgrade("/freeswitch?rate=8000&channels=2"), _binary(_stereo())),
-        "asterisk_websocket": Wire(
-            "http", upgrade("/asterisk") + encode_message(Opcode.TEXT, start.encode(), MASK), _binary(ulaw)
-        ),
+        "freeswitch stereo": Wire("http", upgrade("/freeswitch?rate=8000&channels=2"), _binary(_stereo()), tracks=2),
+        "asterisk_websocket": Wire("http", upgrade("/asterisk") + _text(start), _binary(ulaw)),
+        "twilio": Wire("http", upgrade("/twilio") + _text(START), [_text(media(*each)) for each in enumerate(ulaw)]),
     }
 
 
@@ -122,8 +127,7 @@ async def _round(wire: Wire, streams: int, seconds: float) -> float:
         assert process.stdin is not None and process.stdout is not None  # noqa: PT018, S101  both were asked for
         process.stdin.close()
         heard: dict[str, float] = json.loads(await process.stdout.readline())
-    tracks = 2 if wire.port == "http" and len(wire.messages[0]) > 2 * FRAME_BYTES else 1
-    expected = streams * round(seconds / FRAME_SECONDS) * tracks
+    expected = streams * round(seconds / FRAME_SECONDS) * wire.tracks
     if heard["frames"] < 0.98 * expected:
         found = f"only {heard['frames']:,.0f} of {expected} frames were heard"
         raise SystemExit(f"{found}: the machine is too slow for so many streams")

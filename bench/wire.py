@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import audioop
-import base64
 import json
 import statistics
 import time
@@ -28,6 +27,7 @@ from adapters.twilio.carriers import TWILIO
 from adapters.twilio.protocol import Introduction
 from adapters.wire.json_media import JsonMediaWire
 from asr.speech import SpeechTrack
+from bench.twilio_messages import FRAME_MS, START, media
 from config.settings import Speech
 from gateway.demo.script import scripts
 
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     Play = Callable[[list[bytes]], tuple["AnyWire", Sequence[str | bytes]]]
 
 FRAME_BYTES = 320
-FIRST_STAMP_MS, FRAME_MS = 120, 20
 GOALS_US = {"AudioSocket slin": 10.0, "AudioSocket ulaw": 10.0, "Twilio": 14.0}
 """To 16 kHz samples."""
 STAGES = ("parse", "parse to 16 kHz", "parse to utterances")
@@ -99,24 +98,8 @@ def _audiosocket(encoding: Encoding) -> Play:
 def _twilio(frames: list[bytes]) -> tuple[AnyWire, list[str]]:
     """Give the texts of a stream of one track, after its `start`."""
     wire = JsonMediaWire(TWILIO.names, Introduction(TWILIO, {}).open)
-    wire.receive_data(_START)
-    return wire, [_media(number, audioop.lin2ulaw(frame, 2)) for number, frame in enumerate(frames)]
-
-
-_START = (
-    '{"event":"start","sequenceNumber":"1","start":{"accountSid":"AC1","streamSid":"MZ1","callSid":"CA1","tracks":'
-    '["inbound"],"mediaFormat":{"encoding":"audio/x-mulaw","sampleRate":8000,"channels":1},"customParameters":{}}}'
-)
-
-
-def _media(number: int, payload: bytes) -> str:
-    said = {
-        "track": "inbound",
-        "chunk": str(number + 1),
-        "timestamp": str(FIRST_STAMP_MS + FRAME_MS * number),
-        "payload": base64.b64encode(payload).decode(),
-    }
-    return json.dumps({"event": "media", "sequenceNumber": str(number + 2), "media": said, "streamSid": "MZ1"})
+    wire.receive_data(START)
+    return wire, [media(number, audioop.lin2ulaw(frame, 2)) for number, frame in enumerate(frames)]
 
 
 _WIRES: dict[str, Play] = {
@@ -143,20 +126,20 @@ def _parse(wire: AnyWire, reads: Sequence[str | bytes]) -> None:
 
 
 def _to_samples(wire: AnyWire, reads: Sequence[str | bytes]) -> None:
-    media = MediaTrack(0.0)
+    track = MediaTrack(0.0)
     for number, data in enumerate(reads):
         for event in wire.receive_data(data):
             if isinstance(event, AudioFrame):
-                for _ in media.push(event, number * 0.02):
+                for _ in track.push(event, number * 0.02):
                     pass
 
 
 def _to_utterances(wire: AnyWire, reads: Sequence[str | bytes]) -> None:
-    media, speech = MediaTrack(0.0), SpeechTrack(Speech())
+    track, speech = MediaTrack(0.0), SpeechTrack(Speech())
     for number, data in enumerate(reads):
         for event in wire.receive_data(data):
             if isinstance(event, AudioFrame):
-                for block in media.push(event, number * 0.02):
+                for block in track.push(event, number * 0.02):
                     speech.push(block, number * 0.02)
 
 

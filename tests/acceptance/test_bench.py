@@ -36,11 +36,21 @@ def test_two_calls_are_counted_right() -> None:
     assert told["memory_models_mb"] > 100
 
 
+def test_the_cost_of_a_frame_is_told_stage_by_stage() -> None:
+    done = bench("wire", "--seconds", "1", "--rounds", "1")
+    assert done.returncode == 0, done.stderr
+    told = msgspec.json.decode(done.stdout.splitlines()[-1])
+    assert told["us_to_16_khz"].keys() == told["goals_us"].keys() == {"AudioSocket slin", "AudioSocket ulaw", "Twilio"}
+    for stages in told["us_per_frame"].values():
+        assert 0 < stages["parse"] < stages["parse to 16 kHz"]
+
+
 def test_the_cost_of_every_wire_is_told() -> None:
     done = bench("sockets", "--streams", "4", "--seconds", "0.5", "--rounds", "1")
     assert done.returncode == 0, done.stderr
     told = msgspec.json.decode(done.stdout.splitlines()[-1])
-    assert list(told["us_per_frame"]) == ["audiosocket", "freeswitch", "freeswitch stereo", "asterisk_websocket"]
+    wires = ["audiosocket", "freeswitch", "freeswitch stereo", "asterisk_websocket", "twilio"]
+    assert list(told["us_per_frame"]) == wires
 
 
 def test_interims_take_nothing_back_that_was_stable() -> None:
