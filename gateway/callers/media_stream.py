@@ -40,7 +40,7 @@ async def call_media_stream(
     url: str,
     stream: Stream,
     plan: StreamPlan = StreamPlan(),  # noqa: B008  frozen
-    proof: str | None = None,
+    proof: Sequence[str] = (),
     tls: ssl.SSLContext | None = None,
     on_text: OnText = ignore,
     on_progress: OnProgress | None = None,
@@ -48,7 +48,7 @@ async def call_media_stream(
 ) -> SocketCall:
     """Play each track's payload, as the plan's `encode` makes it, as one stream, in real time.
 
-    `proof` is what the request proves itself by (see `media_stream_upgrade`). Raises ValueError for a URL that is none,
+    `proof` are the header lines that the request proves itself by. Raises ValueError for a URL that is none,
     OSError when nobody answers, UpgradeError when the gateway does not open the WebSocket; what goes wrong later stands
     in the result.
     """

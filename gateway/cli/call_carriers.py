@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import secrets
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from adapters.twilio import plivo_signature, signature
+from config.secret import Secret
 from gateway.callers.media_stream_plan import Dialect, End
-from gateway.callers.media_stream_upgrade import twilio_signature
 from gateway.callers.upgrade import parse_url
 from gateway.cli.call_media_stream import end_option, files_argument, parameter_option, play, stream_options
 from gateway.cli.call_options import PASSWORD, add_options, credential_options, credentials
@@ -20,13 +22,17 @@ if TYPE_CHECKING:
     from gateway.cli.call_options import Command
 
 AUTH_TOKEN = "LINESCRIBE_TWILIO_AUTH_TOKEN"  # noqa: S105  the variable's name
+PLIVO_AUTH_TOKEN = "LINESCRIBE_PLIVO_AUTH_TOKEN"  # noqa: S105  the same
 
 _FORBIDDEN = 403
 
 _SIGN = f"{AUTH_TOKEN} or --auth-token-file; --signed-url where the gateway's public_url is another"
 _SIGNATURE = MappingProxyType({UNAUTHORIZED: _SIGN, _FORBIDDEN: _SIGN})
+_SIGN_PLIVO = _SIGN.replace(AUTH_TOKEN, PLIVO_AUTH_TOKEN)
 _AUTHORIZATION = MappingProxyType({UNAUTHORIZED: f"--token-file, or --user and {PASSWORD} or --password-file"})
-_PATH = MappingProxyType({UNAUTHORIZED: "Plivo proves itself by nothing but a token in the path of --url"})
+_PLIVO = MappingProxyType(
+    {UNAUTHORIZED: "put a secret of the listener's credentials into the path of --url", _FORBIDDEN: _SIGN_PLIVO}
+)
 
 
 def _secret(path: Path, option: str) -> str:
@@ -37,30 +43,52 @@ def _secret(path: Path, option: str) -> str:
     return secret
 
 
-def _authorize(user: str | None, password_file: Path | None, token_file: Path | None) -> str | None:
-    """Make what Authorization says; None where nothing is given."""
+def _authorize(user: str | None, password_file: Path | None, token_file: Path | None) -> list[str]:
+    """Make the line of Authorization; none where nothing is given."""
     if token_file is not None and (user is not None or password_file is not None):
         raise click.UsageError("Give --token-file or --user.")
     if token_file is not None:
-        return f"Bearer {_secret(token_file, '--token-file')}"
+        return [f"Authorization: Bearer {_secret(token_file, '--token-file')}"]
     given = credentials(user, password_file)
-    return given.basic if given else None
+    return [f"Authorization: {given.basic}"] if given else []
 
 
-def _sign(url: str, auth_token_file: Path | None, signed_url: str | None) -> str | None:
-    """Sign the URL as Twilio knows it; None without a token."""
-    token = _secret(auth_token_file, "--auth-token-file") if auth_token_file else os.environ.get(AUTH_TOKEN, "")
-    if not token:
+def _sign(url: str, auth_token_file: Path | None, signed_url: str | None) -> list[str]:
+    """Sign the URL as Twilio knows it; nothing without a token."""
+    token = _auth_token(auth_token_file, AUTH_TOKEN)
+    if token is None:
         if signed_url is not None:
             raise click.UsageError(f"--signed-url needs the token: set {AUTH_TOKEN}, or give --auth-token-file PATH.")
-        return None
-    return twilio_signature(token, signed_url or f"wss://{url.partition('://')[2]}")
+        return []
+    return [f"{signature.SIGNATURE}: {signature.sign(token, signed_url or _as_wss(url))}"]
+
+
+def _sign_plivo(url: str, auth_token_file: Path | None, signed_url: str | None) -> list[str]:
+    """Sign the URL as Plivo was seen to do it; nothing without a token."""
+    token = _auth_token(auth_token_file, PLIVO_AUTH_TOKEN)
+    if token is None:
+        return []
+    nonce = secrets.token_hex(16)
+    asked = f"http{(signed_url or _as_wss(url)).removeprefix('wss')}".partition("?")[0]
+    return [
+        f"{plivo_signature.SIGNATURE}: {plivo_signature.sign(token, asked, nonce)}",
+        f"{plivo_signature.NONCE}: {nonce}",
+    ]
+
+
+def _auth_token(file: Path | None, variable: str) -> Secret | None:
+    token = _secret(file, "--auth-token-file") if file else os.environ.get(variable, "")
+    return Secret(token) if token else None
+
+
+def _as_wss(url: str) -> str:
+    return f"wss://{url.partition('://')[2]}"
 
 
 def _wss(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
     try:
         if value is not None and not parse_url(value).tls:
-            raise click.BadParameter(f"Twilio calls wss:// alone, and {value} is none", ctx, param)
+            raise click.BadParameter(f"a wss:// URL is what is signed, and {value} is none", ctx, param)
     except ValueError as error:
         raise click.BadParameter(str(error), ctx, param) from error
     return value
@@ -214,7 +242,17 @@ def signalwire(
 @stream_options(Dialect.PLIVO)
 @end_option(End.CLOSE)
 @parameter_option("One of the stream's extraHeaders.")
-def plivo(files: tuple[Path, ...], **options: Any) -> None:
+@click.option(
+    "--auth-token-file",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help=f"Sign with the account's auth token in this file; otherwise with that in {PLIVO_AUTH_TOKEN}, if any.",
+)
+@click.option(
+    "--signed-url", metavar="URL", callback=_wss, help="Sign this wss:// URL; otherwise --url, as one of wss://."
+)
+def plivo(
+    files: tuple[Path, ...], *, url: str, auth_token_file: Path | None, signed_url: str | None, **options: Any
+) -> None:
     """Call like Plivo's (and Vobiz's) <Stream>: one call for each FILE, all at the same time.
 
     FILE is a WAV file (PCM of 8 or 16 bits, any rate) or raw mu-law at 8 kHz (any other name). It is sent in
@@ -226,9 +264,11 @@ def plivo(files: tuple[Path, ...], **options: Any) -> None:
     Examples:
       linescribe call plivo greeting.wav
       linescribe call plivo --both caller.wav agent.wav --parameter callref=17
+      linescribe call plivo --auth-token-file auth.token --signed-url wss://calls.example/plivo greeting.wav
       linescribe call plivo --encoding L16 --rate 16000 --url ws://127.0.0.1:8080/plivo/TOKEN greeting.wav
     """
-    play(Dialect.PLIVO, files, remedies=_PATH, **options)
+    proof = _sign_plivo(url, auth_token_file, signed_url)
+    play(Dialect.PLIVO, files, url=url, proof=proof, remedies=_PLIVO, **options)
 
 
 @click.command()

@@ -144,7 +144,7 @@ def play(
     calls: int,
     interims: bool,
     seed: int,
-    proof: str | None = None,
+    proof: Sequence[str] = (),
     remedies: Mapping[int, str],
     call_id: str | None,
     account_id: str | None,

@@ -106,7 +106,7 @@ def test_keys_of_two_frames_differ() -> None:
 
 
 def test_the_request_is_twilios() -> None:
-    _, wire = play(accept, StreamPlan(hang_up_at=0.2), proof="SIGNATURE")
+    _, wire = play(accept, StreamPlan(hang_up_at=0.2), proof=["X-Twilio-Signature: SIGNATURE"])
     assert normal(wire.request) == (
         "GET /media HTTP/1.1\r\nHost: 127.0.0.1:PORT\r\nUser-Agent: Twilio.TmeWs/1.0\r\nUpgrade: websocket\r\n"
         "Connection: Upgrade\r\nSec-WebSocket-Key: KEY\r\nSec-WebSocket-Version: 13\r\n"

@@ -10,8 +10,10 @@ import msgspec
 import pytest
 import trustme
 
+from adapters.twilio import plivo_signature
+from adapters.twilio.signature import sign
+from config.secret import Secret
 from gateway.callers.media_stream_plan import FORMATS, Dialect, StreamPlan, steps
-from gateway.callers.media_stream_upgrade import twilio_signature
 from tests.calling import AGENT, CALLER, SHORT, call, linescribe
 from tests.sound import prompt
 from tests.wire_recorder import CLOSE, TEXT
@@ -81,7 +83,7 @@ async def test_twilio_signs_the_url_that_it_calls() -> None:
     _, _, recorder = await call("twilio", *SHORT, CALLER, path="/media/x", LINESCRIBE_TWILIO_AUTH_TOKEN="12345")
     (wire,) = recorder.wires
     url = f"wss://127.0.0.1:{recorder.port}/media/x"
-    assert header(wire, "X-Twilio-Signature") == twilio_signature("12345", url)
+    assert header(wire, "X-Twilio-Signature") == sign(Secret("12345"), url)
     assert header(wire, "User-Agent") == "Twilio.TmeWs/1.0"
 
 
@@ -96,6 +98,18 @@ async def test_twilio_signs_the_url_that_it_is_told(tmp_path: Path) -> None:
 async def test_twilio_does_not_sign_without_a_token() -> None:
     _, _, recorder = await call("twilio", *SHORT, CALLER, LINESCRIBE_TWILIO_AUTH_TOKEN="")
     assert header(recorder.wires[0], "X-Twilio-Signature") is None
+
+
+async def test_plivo_signs_as_it_was_seen_to_with_another_nonce_each_time() -> None:
+    nonces = set()
+    for _ in range(2):
+        _, _, recorder = await call("plivo", *SHORT, CALLER, path="/plivo?a=b", LINESCRIBE_PLIVO_AUTH_TOKEN="12345")
+        (wire,) = recorder.wires
+        nonce = header(wire, "X-Plivo-Signature-V3-Nonce") or ""
+        nonces.add(nonce)
+        wanted = plivo_signature.sign(Secret("12345"), f"http://127.0.0.1:{recorder.port}/plivo", nonce)
+        assert header(wire, "X-Plivo-Signature-V3") == wanted
+    assert len(nonces) == 2
 
 
 @pytest.mark.parametrize("kind", ["telnyx", "signalwire", "exotel"])
@@ -196,7 +210,7 @@ async def test_what_the_gateway_says_on_twilios_stream_is_told() -> None:
     [
         ("twilio", "403 Forbidden", "(LINESCRIBE_TWILIO_AUTH_TOKEN or --auth-token-file; --signed-url where"),
         ("telnyx", "401 Unauthorized", "(--token-file, or --user and LINESCRIBE_CALL_PASSWORD or --password-file)"),
-        ("plivo", "401 Unauthorized", "(Plivo proves itself by nothing but a token in the path of --url)"),
+        ("plivo", "401 Unauthorized", "(put a secret of the listener's credentials into the path of --url)"),
     ],
 )
 async def test_a_refusal_names_what_to_give(kind: str, answer: str, remedy: str) -> None:
@@ -233,7 +247,7 @@ def test_a_secret_file_holds_one_token(tmp_path: Path) -> None:
         (["exotel"], 2, "Missing argument"),
         (["exotel", "--both", CALLER, AGENT], 2, "No such option"),
         (["twilio", "--signed-url", "wss://gw/x", CALLER], 2, "set LINESCRIBE_TWILIO_AUTH_TOKEN, or give --auth-token"),
-        (["twilio", "--signed-url", "ws://gw/x", CALLER], 2, "Twilio calls wss:// alone"),
+        (["twilio", "--signed-url", "ws://gw/x", CALLER], 2, "a wss:// URL is what is signed"),
         (["twilio", "--signed-url", "gw", CALLER], 2, "is no URL such as"),
         (["twilio", "--rate", "16000", CALLER], 2, "16000"),
         (["twilio", "--user", "x", CALLER], 2, "No such option"),
