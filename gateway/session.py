@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import structlog
 
+from adapters.media.stamped import StampClock
 from adapters.stream import Hearing, StreamEnd, StreamEnded, TrackRole
 from gateway.events import Source
 from gateway.publishing import Digit, Farewell, Message, Over, Paused, Publisher, Resumed
@@ -97,9 +98,9 @@ class CallSession:
         source = _source(offer)
         if len(self._parameters) < MOST_PARAMETERS:
             self._parameters = offer.started.parameters | self._parameters
-        tracks = {}
+        tracks, stamps = {}, StampClock()
         for track in offer.started.tracks:
-            placed = self._place(track, source, peer, settings, arrived_at)
+            placed = self._place(track, source, peer, settings, arrived_at, stamps)
             tracks[track.id] = self.tracks[placed.track.id] = placed
         stream = CallStream(self, source, peer, tracks)
         self.streams[stream] = None
@@ -108,7 +109,9 @@ class CallSession:
         )
         return stream
 
-    def _place(self, track: Track, source: Source, peer: Peer, settings: CallSettings, arrived_at: float) -> CallTrack:
+    def _place(
+        self, track: Track, source: Source, peer: Peer, settings: CallSettings, arrived_at: float, stamps: StampClock
+    ) -> CallTrack:
         """Give a track its name in the call, and tell whether its speaker is carried already."""
         label = settings.labels.get(track.role, track.label)
         speaker = (track.role, label)
@@ -136,6 +139,7 @@ class CallSession:
             decoded=self._means.settings.calls.decode_duplicates or not duplicate,
             interims=self._means.settings.interims if interims else None,
             level=lambda: self._means.decoder.level,
+            stamps=stamps,
         )
 
     def _hear_instead_of(self, gone: CallTrack) -> None:
