@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import structlog
 
+from adapters.media.stamped import StampClock
 from adapters.stream import Hearing, StreamEnd, StreamEnded, TrackRole
 from gateway.events import Source
 from gateway.publishing import Digit, Farewell, Message, Over, Paused, Publisher, Resumed
@@ -97,7 +98,7 @@ class CallSession:
         source = _source(offer)
         if len(self._parameters) < MOST_PARAMETERS:
             self._parameters = offer.started.parameters | self._parameters
-        place = partial(self._place, source, peer, settings)
+        place = partial(self._place, source, peer, settings, StampClock())
         stream = CallStream(self, source, peer, place)
         for track in offer.started.tracks:
             stream.add(track, arrived_at)
@@ -107,7 +108,9 @@ class CallSession:
         )
         return stream
 
-    def _place(self, source: Source, peer: Peer, settings: CallSettings, track: Track, arrived_at: float) -> CallTrack:
+    def _place(
+        self, source: Source, peer: Peer, settings: CallSettings, stamps: StampClock, track: Track, arrived_at: float
+    ) -> CallTrack:
         """Give a track its name in the call, and tell whether its speaker is carried already."""
         label = settings.labels.get(track.role, track.label)
         speaker = (track.role, label)
@@ -135,6 +138,7 @@ class CallSession:
             decoded=self._means.settings.calls.decode_duplicates or not duplicate,
             interims=self._means.settings.interims if interims else None,
             level=lambda: self._means.decoder.level,
+            stamps=stamps,
         )
         return added
 

@@ -18,6 +18,7 @@ from gateway.transcript import SAMPLES_PER_MS, Spoken
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from adapters.media.stamped import StampClock
     from adapters.stream import AudioFrame, Peer, Track
     from asr.speech import Utterance
     from gateway.events import Source
@@ -39,7 +40,7 @@ class CallTrack:
 
     Of a `duplicate` another track carries the same speaker already; one that is not `decoded` is only counted.
     Where there are settings for `interims`, open utterances are shown as they grow, as far as the `level` of pressure
-    lets them.
+    lets them. The tracks of one stream share `stamps`.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class CallTrack:
         decoded: bool = True,
         interims: Interims | None = None,
         level: Callable[[], Level] = lambda: Level.NORMAL,
+        stamps: StampClock | None = None,
     ) -> None:
         self.track = track
         self.source = source
@@ -65,7 +67,7 @@ class CallTrack:
         self.decoded = decoded
         self.live = True
         """Whether its stream has not ended."""
-        self.media = MediaTrack(zero)
+        self.media = MediaTrack(zero, stamps)
         self.speech = SpeechTrack(settings.speech)
         self._pacer = Pacer(interims)
         self._interims = interims or Interims()

@@ -6,6 +6,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -177,6 +178,56 @@ async def test_a_call_from_beginning_to_end() -> None:
     assert events[2]["start_time"].startswith("2023-11-14T22:14:10")
     assert events[2]["utterance_id"] == "call_inbound_1"
     assert events[-1]["duration_ms"] == pytest.approx(len(SPEECH) / 16 + 1000, abs=20)
+
+
+def stamped(delays_ms: Sequence[float], lost: range = range(0)) -> World:
+    """Let two speak by a stamped wire, the second 1,240 ms after the first; each frame of both comes so late."""
+    world = World(tracks=(INBOUND, OUTBOUND))
+    world.stream.handle(world.started, world.now)
+    zero, arrived_ms, ticks = world.now, 0.0, 0
+    voices = {"inbound": bytes(50 * 320) + SPEECH, "outbound": bytes(112 * 320) + SPEECH}
+    for number, delay_ms in enumerate(delays_ms):
+        arrived_ms = max(arrived_ms, 20 * number + 20 + delay_ms)
+        while ticks * 100 < arrived_ms:
+            world.session.tick(zero + ticks / 10)
+            ticks += 1
+        world.now = zero + arrived_ms / 1000
+        for track, pcm in voices.items():
+            payload = pcm[number * 320 : (number + 1) * 320]
+            if track == "inbound" or number not in lost:
+                frame = AudioFrame(track, SLIN, payload + bytes(320 - len(payload)), 155 + 20 * number)
+                world.stream.handle(frame, world.now)
+    world.stream.handle(StreamEnded(StreamEnd.HANGUP), world.now)
+    world.wait(1.1)
+    return world
+
+
+async def spans(world: World) -> dict[str, tuple[int, int]]:
+    finals = of(await world.run(), "transcript.final")
+    return {final["track"]: (final["start_ms"], final["end_ms"]) for final in finals}
+
+
+IN_TIME = [0.0] * (112 + len(SPEECH) // 320 + 50)
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_both_speakers_of_a_stamped_stream_stand_where_their_stamps_say(seed: int) -> None:
+    delays_ms = np.random.default_rng(seed).exponential(60, len(IN_TIME)).clip(0, 180)
+    delays_ms[0], delays_ms[30 + seed] = 0, 150
+    late = stamped(delays_ms.tolist(), lost=range(30 + seed))  # its first is late
+    there, heard = await spans(stamped(IN_TIME)), await spans(late)
+    assert there["inbound"][0] == pytest.approx(1_000, abs=200), "its first word is not loud at once"
+    for track in ("inbound", "outbound"):
+        assert heard[track] == pytest.approx(there[track], abs=20)
+    assert heard["outbound"][0] - heard["inbound"][0] == pytest.approx(1_240, abs=20)
+    assert late.events[-1]["gap_ms"] == {"inbound": 0, "outbound": pytest.approx(20 * (30 + seed), abs=20)}
+
+
+async def test_so_does_who_speaks_some_time_after_a_stall_whose_audio_came_late() -> None:
+    delays_ms = IN_TIME.copy()
+    delays_ms[5:35] = [20.0 * (35 - number) for number in range(5, 35)]
+    there, heard = await spans(stamped(IN_TIME)), await spans(stamped(delays_ms))
+    assert heard["outbound"] == pytest.approx(there["outbound"], abs=20)
 
 
 @pytest.mark.parametrize(
