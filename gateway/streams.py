@@ -137,12 +137,18 @@ class CallStream:
         self.ended = True
         for track in self.tracks.values():
             track.live = False
+        self._tell_of_late_audio()
         try:
             self.flush()
         except Exception:  # noqa: BLE001  ours: the call must have its end all the same
             self._log.exception("stream did not end well")
             ended = StreamEnded(StreamEnd.ERROR, "internal error")
         self._call.stream_ended(self, ended, now)
+
+    def _tell_of_late_audio(self) -> None:
+        late_ms = {track.track.id: track.media.late_ms for track in self.tracks.values() if track.media.late_ms}
+        if late_ms:
+            self._log.warning("audio came after what follows it was heard, and is left out", late_ms=late_ms)
 
     def close(self) -> None:
         """Close the connection in its protocol's own way. Never raises."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import audioop
 import json
+import os
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode, urlsplit
@@ -16,6 +17,9 @@ from structlog.testing import capture_logs
 from adapters.twilio.signature import sign
 from adapters.wire import websocket
 from config.secret import Secret
+from gateway.callers.media_stream import call_media_stream
+from gateway.callers.media_stream_names import new_stream
+from gateway.callers.media_stream_plan import Dialect, StreamPlan
 from tests.gateway_under_test import House, house, listener
 from tests.media_streams import connected as hello
 from tests.media_streams import media, start, stop
@@ -32,6 +36,8 @@ PUBLIC = "https://calls.example.test"
 AUTH_TOKEN = "0123456789abcdef0123456789abcdef"  # noqa: S105  a test's
 ACCOUNTS = [{"sid": "AC1", "auth_tokens": [AUTH_TOKEN]}]
 FORM = {"CallSid": "CA1", "AccountSid": "AC1", "From": "+15550100", "To": "+15550101", "Direction": "inbound"}
+
+DISTANCE_MS = 700
 
 SPEECH = audioop.lin2ulaw(prompt("conf-onlyperson"), 2)
 """Three seconds."""
@@ -132,6 +138,39 @@ async def test_both_tracks_are_of_one_call_on_one_clock(tmp_path: Path) -> None:
     assert {final["track"] for final in finals} == {"inbound", "outbound"}
     assert len({(final["start_ms"], final["end_ms"]) for final in finals}) == 1
     assert home.inbox.types("CA1")[-1] == "call.ended"
+
+
+async def test_however_unevenly_packets_come_both_speakers_keep_their_distance(tmp_path: Path) -> None:
+    pcm = prompt("conf-onlyperson")
+    plan = StreamPlan(tracks=2, jitter_ms=120, loss=0.02, seed=7)
+    later = bytes(16 * DISTANCE_MS) + pcm
+    with capture_logs() as logs:
+        async with house(tmp_path) as home:
+            await call_media_stream(
+                [plan.encode(pcm), plan.encode(later)],
+                url=f"ws://127.0.0.1:{home.http_port}/twilio",
+                stream=new_stream(Dialect.TWILIO, os.urandom),
+                plan=plan,
+            )
+            (ended,) = await home.inbox.wait("call.ended")
+            starts = {final["track"]: final["start_ms"] for final in home.inbox.of("transcript.final")}
+    assert abs(starts["outbound"] - starts["inbound"] - DISTANCE_MS) <= 20
+    assert all(gap > 0 for gap in ended["gap_ms"].values()), "what was lost is silence"
+    assert not [each for each in logs if "is left out" in each["event"]]
+
+
+async def test_audio_that_comes_too_late_is_left_out_and_told(tmp_path: Path) -> None:
+    with capture_logs() as logs:
+        async with house(tmp_path) as home:
+            async with line(home.http_port, "/twilio") as stream:
+                stamps = [120, 140, 160, 300, 320, 340, 360, 380, 180]
+                frames = [media(2 + at, stamp) for at, stamp in enumerate(stamps)]
+                await stream.say(start(tracks=["inbound"]), *frames, stop(2 + len(frames)))
+                await told(stream)
+            (ended,) = await home.inbox.wait("call.ended")
+    (warning,) = [each for each in logs if "is left out" in each["event"]]
+    assert warning["late_ms"] == {"inbound": 20}
+    assert (ended["audio_ms"], ended["gap_ms"]) == ({"inbound": 160}, {"inbound": 120})
 
 
 async def test_a_second_stream_of_a_call_is_of_the_same_call(tmp_path: Path) -> None:
