@@ -13,19 +13,12 @@ import click
 from gateway.callers.asterisk_websocket import call_asterisk_websocket
 from gateway.callers.asterisk_websocket_plan import CODECS, Dialect, Direction, Leg
 from gateway.callers.plan import At, CallPlan, parse_digit, parse_hold
-from gateway.cli.call_options import credentials, each, read_files, socket_options, trust
+from gateway.cli.call_options import credentials, each, named_values, read_files, socket_options, trust
 from gateway.cli.call_sockets import Planned, run
 
 URL = "ws://127.0.0.1:8080/asterisk"
 
 POINTER_BYTES = 6
-
-
-def _variables(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
-    pairs = [value.partition("=") for value in values]
-    if not all(name and mark for name, mark, _ in pairs):
-        raise click.BadParameter(f"expected NAME=VALUE, got {' '.join(values)}", ctx, param)
-    return tuple((name, value) for name, _, value in pairs)
 
 
 @click.command()
@@ -52,7 +45,7 @@ def _variables(ctx: click.Context, param: click.Parameter, values: tuple[str, ..
     "--variable",
     "variables",
     multiple=True,
-    callback=_variables,
+    callback=named_values,
     metavar="NAME=VALUE",
     help="A variable of the channel, as the JSON dialect spells it: of _NAME it is NAME, of __NAME it is __NAME.",
 )

@@ -23,6 +23,7 @@ Command = TypeVar("Command", bound="Callable[..., object]")
 MOST_CALLS = 1000
 
 PASSWORD = "LINESCRIBE_CALL_PASSWORD"  # noqa: S105  the variable's name
+TOKEN = "LINESCRIBE_CALL_TOKEN"  # noqa: S105  the same
 
 
 def each(parse: Callable[[str], At]) -> Callable[[click.Context, click.Parameter, tuple[str, ...]], tuple[At, ...]]:
@@ -35,6 +36,25 @@ def each(parse: Callable[[str], At]) -> Callable[[click.Context, click.Parameter
             raise click.BadParameter(f"expected {param.metavar}, such as 1.5:5, got {error}", ctx, param) from error
 
     return read
+
+
+def named_values(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    """Read every `NAME=VALUE` of an option."""
+    pairs = [value.partition("=") for value in values]
+    if not all(name and mark for name, mark, _ in pairs):
+        raise click.BadParameter(f"expected NAME=VALUE, got {' '.join(values)}", ctx, param)
+    return tuple((name, value) for name, _, value in pairs)
+
+
+def secret(file: Path | None, variable: str, wanted: str) -> str:
+    """Read a secret from a file, or from a variable of the environment; `wanted` says what for, where there is none."""
+    try:
+        found = (file.read_text() if file else os.environ.get(variable, "")).strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise click.UsageError(f"{file} cannot be read: {error}") from error
+    if not found:
+        raise click.UsageError(wanted)
+    return found
 
 
 def trust(ca: Path | None) -> ssl.SSLContext:
