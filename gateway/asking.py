@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import aiohttp
@@ -66,7 +67,17 @@ async def post(
     except TimeoutError as error:
         raise AskError(str(error) or f"nobody answered within {answer_seconds:g} s") from error
     except (aiohttp.ClientError, OSError, ValueError) as error:
-        raise AskError(str(error) or type(error).__name__) from error
+        raise AskError(_why(error)) from error
+
+
+def _why(error: Exception) -> str:
+    """Leave out what aiohttp writes of its own objects."""
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return str(error.certificate_error)
+    if isinstance(error, aiohttp.ClientConnectorError):
+        number = error.errno or 0  # those of resolvers are below, and have their own words
+        return f"{os.strerror(number) if number > 0 else error.os_error.strerror or error.os_error}; is it there?"
+    return str(error) or type(error).__name__
 
 
 async def _read(content: aiohttp.StreamReader) -> bytes:

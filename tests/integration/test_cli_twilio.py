@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -171,8 +172,20 @@ async def test_a_wrong_token_and_a_gateway_that_is_not_there_are_told(tmp_path: 
         result = await ask("start", twilio, *gateway(home), LINESCRIBE_CALL_TOKEN="x" * 32)
         assert (result.exit_code, "answered 401: expected a token of http.tokens" in result.stderr) == (1, True)
         result = await ask("start", twilio, "--gateway", NOWHERE)
-        assert (result.exit_code, f"{NOWHERE}/v1/twilio/streams cannot be asked: " in result.stderr) == (1, True)
+        why = "cannot be asked: Connection refused; is it there?"
+        assert (result.exit_code, result.stderr) == (1, f"linescribe: {NOWHERE}/v1/twilio/streams {why}\n")
     assert twilio.asked == []
+
+
+def test_a_host_that_has_no_address_is_told_in_the_resolvers_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    def resolve(*_asked: object, **_how: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    result = linescribe("stop", CALL, "--api", "https://nowhere.invalid")
+    assert result.exit_code == 1
+    why = "cannot be asked: Name or service not known; is it there?"
+    assert result.stderr == f"linescribe: https://nowhere.invalid {why}\n"
 
 
 async def test_what_answers_like_no_gateway_is_told() -> None:
