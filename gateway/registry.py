@@ -19,10 +19,9 @@ from gateway.wishes import read_wishes
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from config.voice import TwilioVoice
-
     from adapters.stream import Listener, Peer, StreamOffer
     from asr.types import Reason
+    from config.voice import TwilioVoice
     from gateway.joining import JoinKey
     from gateway.means import Means
     from gateway.registrations import Registration

@@ -37,6 +37,7 @@ from gateway.http.calls import CallsApi
 from gateway.http.metrics import MetricsPage
 from gateway.http.server import HttpServer
 from gateway.http.streaming import StreamPort
+from gateway.http.twilio import TwilioApi
 from gateway.means import Means
 from gateway.metrics import Metrics
 from gateway.recovery import end_unfinished_calls
@@ -211,11 +212,12 @@ class Gateway:
             return None
         self._tls = ServerTls(settings.tls, "http") if settings.tls else None
         calls = CallsApi(self._registry, self._settings, clock=clock, wall=wall)
+        twilio = TwilioApi(self._twilio.starters.start, self._settings)
         page = MetricsPage(Metrics(self._registry, self._registry.door, self._scheduler, clock))
         streams = chain.from_iterable(ways_in(path, servers, clock) for path, servers in self._websockets.items())
         server = HttpServer(
             settings,
-            [*calls.routes(), *page.routes(), *self._twilio.routes, *streams],
+            [*calls.routes(), *twilio.routes(), *page.routes(), *self._twilio.routes, *streams],
             guarded=any(each.credentials for each in chain.from_iterable(self._settings.websockets.values())),
             tls=self._tls.context if self._tls else None,
         )

@@ -27,7 +27,7 @@ UNSIGNED = (
     " stand there with the auth token that it has now? (docs/twilio.md)"
 )
 NO_TICKET = (
-    "expected the token that the answer to the call's webhook gave out, once and within a minute; TwiML of your own"
+    "expected the token that was given out for the call, once and within a minute; TwiML of your own"
     " needs hand_written_twiml (docs/twilio.md)"
 )
 PLIVO_UNSIGNED = (

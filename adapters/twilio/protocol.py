@@ -29,8 +29,8 @@ TOO_MUCH = "more parameters came than are kept: 64, of 8,192 characters each, 16
 class Introduction:
     """Makes of `start` what a stream is.
 
-    `labels` are the operator's words for speakers, by role; `known` is what is known of the call already, by a webhook;
-    `mask` takes secrets out; `check` may raise WireError where a stream is another's.
+    `labels` are the operator's words for speakers, by role; `known` is what is known of the call already, by a webhook
+    or a program; `mask` takes secrets out; `check` may raise WireError where a stream is another's.
     """
 
     def __init__(
@@ -58,14 +58,15 @@ class Introduction:
         form = self._carrier.format(said)
         pairs = [(self._mask(name), self._mask(value)) for name, value in said.parameters]
         facts = [(NUMBERS.get(name, name), value) for name, value in said.facts]
-        parameters, all_kept = bounded([*facts, *self._known.items(), *_without(pairs, WISHES)])
+        told = [*self._known.items(), *pairs]
+        parameters, all_kept = bounded([*facts, *_without(told, WISHES)])
         named = dict.fromkeys(name.removesuffix("_track") for name in said.tracks)
         started = StreamStarted(
             stream_id=said.stream_id,
             external_call_id=said.call_id,
             tracks=tuple(self._voices[name] for name in named if name in self._voices),
             parameters=parameters,
-            wishes=dict(_wishes(pairs)),
+            wishes=dict(_wishes(told)),
             remarks=() if all_kept else (TOO_MUCH,),
         )
         return Opening(started=started, format=form, voices=self._voices)

@@ -12,6 +12,7 @@ from adapters.twilio.carriers import OTHERS, TWILIO
 from adapters.twilio.guard import Guard, PlivoGuard
 from adapters.twilio.preamble import JAMBONZ, VONAGE
 from adapters.twilio.protocol import Introduction as CarrierIntroduction
+from adapters.twilio.starting import Starter, Starters
 from adapters.twilio.tickets import Tickets
 from adapters.twilio.webhooks import Webhooks
 from adapters.wire.access import Access
@@ -146,7 +147,10 @@ class PreambleDialect:
 
 
 class Twilio:
-    """All listeners of Twilio's: their streams' `servers`, and the `routes` of their webhooks."""
+    """All listeners of Twilio's: their streams' `servers`, the `routes` of their webhooks, and `starters`.
+
+    The last tell programs where a stream that they start is to come.
+    """
 
     def __init__(
         self,
@@ -158,16 +162,21 @@ class Twilio:
     ) -> None:
         self.servers: list[WebSocketServer] = []
         self.routes: list[web.RouteDef] = []
+        starters: list[Starter] = []
         for settings in listeners:
             tickets = Tickets(random_bytes)
             guard = Guard(settings, tickets)
             server = WebSocketServer(TwilioDialect(settings, guard), host, clock, port)
             path = f"{TWILIO.path}/{settings.name}"
-            webhooks = Webhooks(server, guard=guard, tickets=tickets, host=host, port=port, path=path, clock=clock)
+            sids = [each.sid for each in settings.accounts]
+            starter = Starter(server.listener, path=path, sids=sids, tickets=tickets, clock=clock)
+            webhooks = Webhooks(server, guard=guard, starter=starter, host=host, port=port, clock=clock)
             paths = (TWILIO.path, path)[len(self.servers) > 0 :]
             self.routes += [web.post(f"{each}/voice", webhooks.voice) for each in paths]
             self.routes += [web.post(f"{each}/status", webhooks.status) for each in paths]
             self.servers.append(server)
+            starters.append(starter)
+        self.starters = Starters(starters, host, clock)
 
 
 def servers(

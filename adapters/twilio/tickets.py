@@ -1,4 +1,4 @@
-"""Tokens that our answer to a call's webhook gives out, and that its stream must bring, once. Pure.
+"""Tokens that are given out for a call, to Twilio or to a program, and that its stream must bring, once. Pure.
 
 Twilio's signature tells that a request is Twilio's, and of which account; it does not tell of which call, nor that it
 was not sent before.
@@ -30,7 +30,7 @@ class Ticket(msgspec.Struct, frozen=True, kw_only=True):
     call_sid: str
     account_sid: str
     parameters: dict[str, str]
-    """What the webhook told of the call."""
+    """What the webhook, or the program, has told of the call."""
 
 
 class Tickets:

@@ -9,8 +9,9 @@ from aiohttp import web
 
 from adapters.stream import ForeseeingHost, Refusal
 from adapters.twilio.signature import read_form
+from adapters.twilio.starting import NEEDS_HTTPS, NoHttpsError
 from adapters.twilio.tickets import Ticket
-from adapters.twilio.twiml import StreamStart, busy, voice, what_comes_next
+from adapters.twilio.twiml import busy, voice, what_comes_next
 from adapters.wire.access import AccessError
 from adapters.wire.server import refused
 
@@ -20,14 +21,12 @@ if TYPE_CHECKING:
     from adapters.stream import Listener
     from adapters.twilio.guard import Guard
     from adapters.twilio.signature import Parameters
-    from adapters.twilio.tickets import Tickets
+    from adapters.twilio.starting import Starter
+    from adapters.twilio.twiml import StreamStart
     from adapters.wire.server import HttpPort, WebSocketServer
     from config.voice import TwilioVoice
 
 log = structlog.get_logger()
-
-STREAM_NAME = "linescribe"
-"""A call that asks twice has one stream all the same: Twilio refuses a second of a name."""
 
 KEPT = {"To": "called", "From": "calling", "Direction": "direction", "ForwardedFrom": "forwarded_from"}
 """What is kept of what a webhook tells of a call, and what it is called then: routes go by it."""
@@ -37,10 +36,7 @@ LONGEST_REPORT = 200
 LONGEST_SID = 64
 
 NO_FORM = "expected a form, as Twilio posts it: set the webhook to HTTP POST"
-NO_HTTPS = (
-    "a call goes on without a transcript: Twilio streams to wss:// alone, so set http.public_url to the https:// URL"
-    " that it reaches the gateway by"
-)
+NO_HTTPS = f"a call goes on without a transcript: {NEEDS_HTTPS}"
 SILENT = (
     "no route says what a call goes on with: it hears an hour of silence, and is transcribed (twilio under a route:"
     " docs/twilio.md)"
@@ -56,25 +52,23 @@ class VoiceHost(ForeseeingHost, Protocol):
 
 
 class Webhooks:
-    """Those of one listener, whose `guard` and `tickets` are its streams' too."""
+    """Those of one listener, whose `guard` is its streams' too."""
 
     def __init__(
         self,
         server: WebSocketServer,
         *,
         guard: Guard,
-        tickets: Tickets,
+        starter: Starter,
         host: VoiceHost,
         port: HttpPort,
-        path: str,
         clock: Callable[[], float],
     ) -> None:
         self._server = server
         self._guard = guard
-        self._tickets = tickets
+        self._starter = starter
         self._host = host
         self._port = port
-        self._path = path
         self._clock = clock
         self._told_of_silence = False
 
@@ -126,16 +120,11 @@ class Webhooks:
         return dict(form)
 
     def _start(self, request: web.Request, ticket: Ticket) -> StreamStart | None:
-        base = self._port.base(request)
-        if not base.startswith("https://"):
-            log.error(NO_HTTPS, listener=self._server.listener.name)
+        try:
+            return self._starter.start(ticket, self._port.base(request))
+        except NoHttpsError:
+            log.error(NO_HTTPS, listener=self._server.listener.name)  # noqa: TRY400  where it was raised says no more
             return None
-        token = self._tickets.issue(ticket, self._clock())
-        return StreamStart(
-            url=f"wss{base.removeprefix('https')}{self._path}/{token}",
-            name=STREAM_NAME,
-            status_callback=f"{base}{self._path}/status",
-        )
 
     def _warn(self, form: Mapping[str, str]) -> None:
         about = {"stream_id": form.get("StreamSid", "")[:LONGEST_SID], "call": form.get("CallSid", "")[:LONGEST_SID]}

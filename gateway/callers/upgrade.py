@@ -118,7 +118,7 @@ def check_answer(head: bytes, upgrade: Upgrade, body: bytes = b"") -> None:
     """
     status = _status(head)
     if status.number != _SWITCHING:
-        reason = _reason(body)
+        reason = said_by(body)
         why = f": {reason}" if reason else _REMEDIES.get(status.number, "")
         raise UpgradeError(f"the gateway answered {status.text}{why}", status.number)
     wrong = _misfit(_headers(head), upgrade)
@@ -152,11 +152,11 @@ def _headers(head: bytes) -> dict[str, str]:
     return {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
 
 
-def _reason(body: bytes) -> str | None:
+def said_by(body: bytes) -> str | None:
     """Read what the gateway says to a person in an answer that refuses; None: nothing."""
     try:
         return msgspec.json.decode(body, type=_Refusal).error.message
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return None
 
 

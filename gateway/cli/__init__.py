@@ -18,6 +18,7 @@ COMMANDS = {
     "route": ("gateway.cli.route", "route", "Tell which route a stream takes, and why."),
     "receive": ("gateway.cli.receive", "receive", "Receive webhooks, verify them and print them."),
     "call": ("gateway.cli.call", "call", "Play files into a gateway as a telephone system would."),
+    "twilio": ("gateway.cli.twilio", "twilio", "Have calls of Twilio's transcribed that are in progress."),
     "transcribe": ("gateway.cli.transcribe", "transcribe", "Transcribe audio files."),
     "models": ("gateway.cli.models", "models", "See, fetch, check and try the models that transcribe."),
     "demo": ("gateway.cli.demo", "demo", "Watch three calls being transcribed, start to end."),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
 import uuid
 from pathlib import Path
@@ -14,15 +13,19 @@ import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from gateway.callers.api import Api, RegisterError
+from gateway.asking import AskError
+from gateway.callers.api import Api
 from gateway.callers.audiosocket import call_audiosocket
 from gateway.callers.plan import RATE_HZ, At, CallPlan, parse_digit, parse_hold
-from gateway.cli.call_options import MOST_CALLS, each, read_files, trust
+from gateway.cli.call_options import MOST_CALLS, TOKEN, each, read_files, secret, trust
+from gateway.file_transcript import printable
 
 if TYPE_CHECKING:
     import ssl
 
     from gateway.callers.audiosocket import CallResult
+
+WANTS_TOKEN = "--register needs a token of the gateway's http.tokens: --token-file PATH."  # noqa: S105  no secret
 
 Voice = tuple[Path, bytes]
 """A file, and what it holds as PCM."""
@@ -142,7 +145,8 @@ def asterisk(
     if call_uuid is not None and len(files) * calls > 1:
         raise click.UsageError("--uuid names one call; here are several.")
     authority = trust(ca)
-    api = Api(url=register_url, token=_token(token_file), tls=authority) if register_url else None
+    token = secret(token_file, TOKEN, WANTS_TOKEN) if register_url else ""
+    api = Api(url=register_url, token=token, tls=authority) if register_url else None
     ports = port, other_port or (port if api else port + 1)
     paths = both or files
     voices = list(zip(paths, read_files(paths, RATE_HZ), strict=True))
@@ -153,13 +157,6 @@ def asterisk(
         sys.exit(asyncio.run(_call_all(streams, gateway, _plan(**plan))))
     except KeyboardInterrupt:
         sys.exit(130)
-
-
-def _token(file: Path | None) -> str:
-    token = file.read_text().strip() if file else os.environ.get("LINESCRIBE_CALL_TOKEN", "").strip()
-    if not token:
-        raise click.UsageError("--register needs a token of the gateway's http.tokens: --token-file PATH.")
-    return token
 
 
 def _singles(
@@ -238,8 +235,8 @@ async def _call(stream: _Stream, gateway: _Gateway, plan: CallPlan, progress: Pr
             tls=gateway.tls,
             on_progress=on_progress,
         )
-    except RegisterError as error:
-        return f"{stream.path}: not registered, no call was made: {error}"
+    except AskError as error:
+        return f"{stream.path}: not registered, no call was made: {printable(str(error))}"
     except (OSError, TimeoutError) as error:
         reason = str(error) or "nobody answered"
         return f"{stream.path}: no call to {gateway.host}:{stream.port}: {reason}; is a gateway there?"

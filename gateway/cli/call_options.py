@@ -24,6 +24,7 @@ Command = TypeVar("Command", bound="Callable[..., object]")
 MOST_CALLS = 1000
 
 PASSWORD = "LINESCRIBE_CALL_PASSWORD"  # noqa: S105  the variable's name
+TOKEN = "LINESCRIBE_CALL_TOKEN"  # noqa: S105  the same
 
 
 def each(parse: Callable[[str], At]) -> Callable[[click.Context, click.Parameter, tuple[str, ...]], tuple[At, ...]]:
@@ -44,6 +45,17 @@ def pairs(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -
     if not all(name and mark for name, mark, _ in read):
         raise click.BadParameter(f"expected NAME=VALUE, got {' '.join(values)}", ctx, param)
     return tuple((name, value) for name, _, value in read)
+
+
+def secret(file: Path | None, variable: str, wanted: str) -> str:
+    """Read a secret from a file, or from a variable of the environment; `wanted` says what for, where there is none."""
+    try:
+        found = (file.read_text() if file else os.environ.get(variable, "")).strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise click.UsageError(f"{file} cannot be read: {error}") from error
+    if not found:
+        raise click.UsageError(wanted)
+    return found
 
 
 def trust(ca: Path | None) -> ssl.SSLContext:

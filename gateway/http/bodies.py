@@ -1,21 +1,29 @@
-"""What stands in a request: JSON, or a form as a dialplan's CURL() sends it, brought to one typed value."""
+"""What stands in a request: JSON, or a form as a dialplan's CURL() sends it, made one typed value; and in an answer."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 from urllib.parse import parse_qsl
 
 import msgspec
+from aiohttp import web
 
 from config.load import dotted, explain
 from gateway.http.errors import ApiError
+from gateway.wishes import Text
 
 if TYPE_CHECKING:
-    from aiohttp import web
+    from collections.abc import Mapping
 
 T = TypeVar("T")
 
 MOST_FIELDS = 200
+
+Parameter = Annotated[str, msgspec.Meta(max_length=2000)]
+Parameters = Annotated[dict[Text, Parameter], msgspec.Meta(max_length=64)]
+"""What is said of a call in names and values, each of a length that can be borne."""
+MOST_CHARACTERS = 8_000
+"""Of all names and values together."""
 
 
 async def read_body(request: web.Request, kind: type[T]) -> T:
@@ -35,6 +43,18 @@ async def read_body(request: web.Request, kind: type[T]) -> T:
         raise ApiError(400, "invalid", _plain(error, kind)) from error
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise ApiError(400, "bad_request", f"expected JSON or a form: {error}") from error
+
+
+def check_parameters(parameters: Mapping[str, str]) -> None:
+    """Refuse more than is kept of one call. Raises ValueError."""
+    if sum(map(len, (*parameters, *parameters.values()))) > MOST_CHARACTERS:
+        raise ValueError(f"Expected `parameters` of at most {MOST_CHARACTERS} characters in all")
+
+
+def json_answer(content: object, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
+    """Answer with JSON and a newline."""
+    body = msgspec.json.encode(content) + b"\n"
+    return web.Response(status=status, body=body, content_type="application/json", headers=headers)
 
 
 def _form(text: bytes) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import uuid
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import quote
@@ -11,7 +10,7 @@ import msgspec
 import structlog
 from aiohttp import hdrs, web
 
-from adapters.stream import Refusal, RefusalReason, StreamEnd
+from adapters.stream import Refusal, StreamEnd
 from config.checks import distinct, known
 
 # At run time too: msgspec resolves the annotations below.
@@ -19,8 +18,8 @@ from config.routes import Patterns  # noqa: TC001
 from config.types import Role  # noqa: TC001
 from gateway.events import rfc3339
 from gateway.finding import AmbiguousCallError, UnknownCallError
-from gateway.http.bodies import read_body
-from gateway.http.errors import ApiError
+from gateway.http.bodies import Parameters, check_parameters, json_answer, read_body
+from gateway.http.errors import ApiError, unavailable
 from gateway.http.proxies import seen_of
 from gateway.http.tokens import account_of
 from gateway.registrations import Registration, RegistrationConflictError, RegistrationsFullError
@@ -35,9 +34,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-Parameter = Annotated[str, msgspec.Meta(max_length=2000)]
 A_DAY = 86_400
-MOST_CHARACTERS = 8_000
 
 
 class NewCall(Wishes, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -47,7 +44,7 @@ class NewCall(Wishes, frozen=True, kw_only=True, forbid_unknown_fields=True):
     external_call_id: Text | None = None
     role: Role | None = None
     webhook: Patterns | None = None
-    parameters: Annotated[dict[Text, Parameter], msgspec.Meta(max_length=64)] = msgspec.field(default_factory=dict)
+    parameters: Parameters = msgspec.field(default_factory=dict)
     expires_in_seconds: Annotated[float, msgspec.Meta(ge=1, le=A_DAY)] | None = None
 
 
@@ -92,14 +89,15 @@ class CallsApi:
         except RegistrationsFullError:
             raise ApiError(503, "full", "too many registered calls have not come (calls.max_registrations)") from None
         except Refusal as refusal:
-            raise self._refused(refusal.reason) from None
+            patience_seconds = self._settings.calls.final_wait_patience_seconds
+            raise unavailable(refusal.reason, patience_seconds) from None
         answer = _announced(registration)
         if isinstance(outcome, bool):
             answer |= {"expires_at": rfc3339(self._wall() + seconds)}
         else:
             answer |= _view(outcome) | {"expires_at": None}
         place = f"{seen_of(request).base_url}/v1/calls/{quote(registration.stream_id)}"
-        return _json(answer, 201 if outcome is True else 200, {hdrs.LOCATION: place})
+        return json_answer(answer, 201 if outcome is True else 200, {hdrs.LOCATION: place})
 
     def _registration(self, asked: NewCall, account: str) -> Registration:
         """Make of what is asked what is remembered. Raises ApiError."""
@@ -122,27 +120,18 @@ class CallsApi:
             parameters=asked.parameters,
         )
 
-    def _refused(self, reason: RefusalReason) -> ApiError:
-        """Say why no new calls are taken, and when to ask again, where that is known."""
-        if reason is not RefusalReason.OVERLOADED:
-            return ApiError(503, reason, "no new calls are taken: the gateway is shutting down")
-        seconds = max(1, math.ceil(self._settings.calls.final_wait_patience_seconds))
-        message = f"no new calls are taken: finals would have to wait too long; ask again in {seconds} seconds"
-        return ApiError(503, reason, message, {hdrs.RETRY_AFTER: str(seconds)})
-
     def _check(self, asked: NewCall, endpoints: tuple[str, ...]) -> None:
-        if sum(map(len, (*asked.parameters, *asked.parameters.values()))) > MOST_CHARACTERS:
-            raise ValueError(f"Expected `parameters` of at most {MOST_CHARACTERS} characters in all")
+        check_parameters(asked.parameters)
         check_wishes(asked, self._settings.models)
         distinct("names in `webhook`", endpoints)
         known("webhook", endpoints, [endpoint.name for endpoint in self._settings.delivery.endpoints])
 
     async def _list(self, request: web.Request) -> web.Response:
-        return _json({"calls": [_view(session) for session in self._registry.sessions(account_of(request))]})
+        return json_answer({"calls": [_view(session) for session in self._registry.sessions(account_of(request))]})
 
     async def _show(self, request: web.Request) -> web.Response:
         waiting = self._registry.registered(_name(request), account_of(request))
-        return _json(_announced(waiting[0]) if waiting else _view(self._find(request)))
+        return json_answer(_announced(waiting[0]) if waiting else _view(self._find(request)))
 
     async def _forget(self, request: web.Request) -> web.Response:
         """Take back what was announced, of a stream or of all those of a call."""
@@ -156,18 +145,18 @@ class CallsApi:
     async def _pause(self, request: web.Request) -> web.Response:
         asked, session = await read_body(request, Pause), self._find(request)
         session.pause(asked.reason or None, self._clock())
-        return _json(_view(session))
+        return json_answer(_view(session))
 
     async def _resume(self, request: web.Request) -> web.Response:
         session = self._find(request)
         session.resume(self._clock())
-        return _json(_view(session))
+        return json_answer(_view(session))
 
     async def _end(self, request: web.Request) -> web.Response:
         session = self._find(request)
         if session.open:
             session.end(StreamEnd.ADMIN)
-        return _json(_view(session))
+        return json_answer(_view(session))
 
     def _find(self, request: web.Request) -> CallSession:
         name, account = _name(request), account_of(request)
@@ -239,8 +228,3 @@ def _view(session: CallSession) -> dict[str, Any]:
             for track in session.tracks.values()
         ],
     }
-
-
-def _json(content: dict[str, Any], status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
-    body = msgspec.json.encode(content) + b"\n"
-    return web.Response(status=status, body=body, content_type="application/json", headers=headers)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import msgspec
 from aiohttp import hdrs, web
+
+from adapters.stream import RefusalReason
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,6 +28,9 @@ MEANINGS = {
     500: ("internal_error", "the gateway failed at this request; its log says why"),
 }
 """What is said of a status where nobody has said more."""
+
+FULL_SECONDS = 10
+"""Whoever finds no room may ask again after so long: calls end at any time."""
 
 LONGEST_QUOTE = 200
 """Characters of what a peer wrote, where it is shown."""
@@ -49,6 +55,20 @@ def plain_error(status: int, detail: str = "") -> ApiError:
     return ApiError(
         status, code, f"{message}: {printable(detail.strip().splitlines()[0])}" if detail.strip() else message
     )
+
+
+def unavailable(reason: RefusalReason, patience_seconds: float) -> ApiError:
+    """Say why no new calls are taken, and when to ask again, where that is known.
+
+    `patience_seconds` is how long finals must have been in time before calls are let in again.
+    """
+    if reason is RefusalReason.DRAINING:
+        return ApiError(503, reason, "no new calls are taken: the gateway is shutting down")
+    overloaded = reason is RefusalReason.OVERLOADED
+    seconds = max(1, math.ceil(patience_seconds)) if overloaded else FULL_SECONDS
+    why = "finals would have to wait too long" if overloaded else "there are as many as can be served"
+    message = f"no new calls are taken: {why}; ask again in {seconds} seconds"
+    return ApiError(503, reason, message, {hdrs.RETRY_AFTER: str(seconds)})
 
 
 def refusal(error: ApiError) -> web.Response:

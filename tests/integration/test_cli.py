@@ -17,6 +17,7 @@ from config.settings import Settings
 from gateway import __version__
 from gateway.cli import COMMANDS, main
 from gateway.cli.call import COMMANDS as CALLS
+from gateway.cli.twilio import COMMANDS as STREAMS
 from tests.gateway_under_test import TOKEN, house
 
 if TYPE_CHECKING:
@@ -43,7 +44,15 @@ def linescribe(*arguments: str, **environ: str) -> subprocess.CompletedProcess[s
     )
 
 
-@pytest.mark.parametrize("command", [(), *[(name,) for name in COMMANDS], *[("call", name) for name in CALLS]])
+@pytest.mark.parametrize(
+    "command",
+    [
+        (),
+        *[(name,) for name in COMMANDS],
+        *[("call", name) for name in CALLS],
+        *[("twilio", name) for name in STREAMS],
+    ],
+)
 def test_every_command_explains_itself(command: tuple[str, ...]) -> None:
     result = CliRunner().invoke(main, [*command, "--help"])
     assert result.exit_code == 0

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import audioop
 import json
 import os
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode, urlsplit
 from xml.etree import ElementTree as ET
@@ -24,36 +22,17 @@ from tests.gateway_under_test import House, house, listener
 from tests.media_streams import connected as hello
 from tests.media_streams import media, start, stop
 from tests.sound import prompt
+from tests.twilio_home import ACCOUNTS, AUTH_TOKEN, PUBLIC, signed, spoken, twilio_home
 from tests.websocket_lines import connected, line, upgrade
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
     from pathlib import Path
 
     from tests.websocket_lines import Answer, WebSocketLine
 
-PUBLIC = "https://calls.example.test"
-AUTH_TOKEN = "0123456789abcdef0123456789abcdef"  # noqa: S105  a test's
-ACCOUNTS = [{"sid": "AC1", "auth_tokens": [AUTH_TOKEN]}]
 FORM = {"CallSid": "CA1", "AccountSid": "AC1", "From": "+15550100", "To": "+15550101", "Direction": "inbound"}
 
 DISTANCE_MS = 700
-
-SPEECH = audioop.lin2ulaw(prompt("conf-onlyperson"), 2)
-"""Three seconds."""
-
-
-def spoken(first: int = 2, track: str = "inbound") -> list[str]:
-    frames = [SPEECH[begin : begin + 160] for begin in range(0, len(SPEECH), 160)]
-    return [media(first + at, 120 + 20 * at, track, frame) for at, frame in enumerate(frames)]
-
-
-@asynccontextmanager
-async def twilio_home(state_dir: Path, public_url: str = PUBLIC, **settings: Any) -> AsyncIterator[House]:
-    """Run a gateway that knows one account of Twilio's."""
-    wanted = {"accounts": ACCOUNTS} | settings
-    async with house(state_dir, TWILIO=listener(**wanted), HTTP__PUBLIC_URL=public_url) as home:
-        yield home
 
 
 async def post(home: House, path: str, form: dict[str, str], **headers: str) -> tuple[int, str]:
@@ -82,10 +61,6 @@ async def stream_path(home: House, **said: str) -> str:
     assert stream is not None
     assert stream.attrib["url"].startswith("wss://calls.example.test/twilio/twilio/")
     return urlsplit(stream.attrib["url"]).path
-
-
-def signed(path: str, token: str = AUTH_TOKEN) -> str:
-    return "X-Twilio-Signature: " + sign(Secret(token), f"wss://calls.example.test{path}")
 
 
 async def refusal(home: House, path: str, *headers: str) -> Answer:

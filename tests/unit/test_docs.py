@@ -12,6 +12,8 @@ import pytest
 from config.load import load
 from config.settings import Settings
 from gateway import events
+from gateway.http.calls import NewCall
+from gateway.http.twilio import NewStream
 
 ROOT = Path(__file__).parent.parent.parent
 PAGE = (ROOT / "docs" / "events.md").read_text()
@@ -51,6 +53,13 @@ def test_an_interim_carries_the_sequence_of_the_event_before_it() -> None:
     (before,) = [before for before, example in pairs if example["type"] == "transcript.interim"]
     (interim,) = [example for example in EXAMPLES if example["type"] == "transcript.interim"]
     assert interim["data"]["sequence"] == before["data"]["sequence"]
+
+
+@pytest.mark.parametrize(("path", "body"), [("/v1/calls", NewCall), ("/v1/twilio/streams", NewStream)])
+def test_every_field_of_a_request_is_explained(path: str, body: type[msgspec.Struct]) -> None:
+    sections = (ROOT / "docs" / "api.md").read_text().split("\n## ")
+    (section,) = [each for each in sections if each.startswith(f"`POST {path}`:")]
+    assert all(f"`{name}`" in section for name in body.__struct_fields__)
 
 
 @pytest.mark.parametrize("file", [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")], ids=lambda file: file.name)
