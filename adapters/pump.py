@@ -89,7 +89,14 @@ class Pump(Generic[Data]):
         self._outcome: StreamEnded | RefusalReason | None = None
         self.stream_id: str | None = None
         """The peer's own name for its stream, once it has told it."""
+        self.call_id: str | None = None
+        """The same for its call."""
         self._opened_at = self._last_arrival = clock()
+        self._over_at: float | None = None
+        """When the stream ends that was told to be over."""
+        self._quiet_from = self._opened_at
+        """What comes from then on tells that it was another one, where it was not sure."""
+        self._surely_over = False
         self._audio_seconds = 0.0
         self._tracks = 0
         self._too_fast = False
@@ -124,8 +131,22 @@ class Pump(Generic[Data]):
         """End the stream; only the first call of all says why."""
         self._end(StreamEnded(reason, error))
 
+    def end_soon(self, seconds: float, *, surely: bool) -> None:
+        """End the stream in so many seconds, if it has not by then: it is over, as was told by another way.
+
+        Where that is not sure, it goes on if something comes in the second half of that time.
+        """
+        self._surely_over |= surely
+        if self._over_at is None:
+            self._over_at = self._clock() + seconds
+            self._quiet_from = self._over_at - seconds / 2
+
     def tick(self, now: float) -> None:
         """Hold the connection to its limits; to be called every 100 ms or so."""
+        if self._over_at is not None and now >= self._over_at:
+            self._over_at = None
+            if self._surely_over or self._last_arrival < self._quiet_from:
+                self.end(StreamEnd.HANGUP)
         if self.waiting:
             if now - self._opened_at > self._limits.handshake_seconds:
                 self.end(StreamEnd.IDLE, "the peer did not introduce itself in time")
@@ -226,7 +247,7 @@ class Pump(Generic[Data]):
             self._peer.close()
             return
         self._sink = sink
-        self.stream_id = started.stream_id
+        self.stream_id, self.call_id = started.stream_id, started.external_call_id
         self._log = self._log.bind(**sink.log_context)
         self._tracks = len(started.tracks)
         for remark in started.remarks:

@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from config.checks import check_token, distinct
+from config.checks import check_token, decode_public_key, distinct
 from config.listeners import WebSocketListener
 
 # At run time too: msgspec resolves the annotations below.
@@ -66,9 +66,15 @@ class TwilioListener(CarrierListener, frozen=True, kw_only=True):
 
 
 class TelnyxListener(CarrierListener, frozen=True, kw_only=True):
-    """Where Telnyx's media streams come in."""
+    """Where Telnyx's media streams come in, and its webhooks about them."""
 
     name: Name = "telnyx"
+    public_keys: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for key in self.public_keys:
+            decode_public_key(key)
 
 
 class SignalWireListener(CarrierListener, frozen=True, kw_only=True):

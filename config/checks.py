@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 SECRET_PREFIX = "whsec_"  # noqa: S105  the public marker of Standard Webhooks, no secret
 SECRET_BYTES = range(24, 65)
 SHORTEST_TOKEN = 24
+PUBLIC_KEY_BYTES = 32
 
 _CODES = (
     "af am ar as az ba be bg bn bo br bs ca cs cy da de el en es et eu fa fi fo fr gl gu ha haw he hi hr ht hu hy id"
@@ -109,6 +110,23 @@ def decode_webhook_secret(secret: Secret) -> bytes:
             f"Expected a secret of the form {SECRET_PREFIX} followed by 24 to 64 bytes in base64"
             f" (make one: echo {SECRET_PREFIX}$(openssl rand -base64 32))"
         ) from None
+    return key
+
+
+def decode_public_key(text: str) -> bytes:
+    """Turn base64 into a public key of Ed25519.
+
+    Raises ValueError, without the text in it, unless that gives 32 bytes. Zeros alone are a placeholder: anybody can
+    sign for them, as they are a point of small order.
+    """
+    try:
+        key = base64.b64decode(text, validate=True)
+    except ValueError:
+        key = b""
+    if len(key) != PUBLIC_KEY_BYTES or not any(key):
+        raise ValueError(
+            f"Expected public_keys of {PUBLIC_KEY_BYTES} bytes each in base64, as Telnyx's portal shows them"
+        )
     return key
 
 

@@ -24,7 +24,7 @@ from adapters.freeswitch import server as freeswitch
 from adapters.stream import StreamEnd
 from adapters.tls import ServerTls
 from adapters.twilio import server as carriers
-from adapters.twilio.carriers import TWILIO
+from adapters.twilio.carriers import TELNYX, TWILIO
 from adapters.wire.server import announce
 from adapters.wire.server import routes as ways_in
 from asr.scheduler import Scheduler
@@ -127,6 +127,8 @@ class Gateway:
             TWILIO.path: self._twilio.servers,
             **carriers.servers(settings, self._registry, clock, port),
         }
+        telnyx = carriers.telnyx_routes(settings.telnyx, self._websockets[TELNYX.path], port, wall)
+        self._webhooks = [*self._twilio.routes, *telnyx]
         self._servers: list[AudioSocketServer | WebSocketServer] = [*self._audiosockets]
         self._servers += chain.from_iterable(self._websockets.values())
         self._senders: list[Sender] = []
@@ -217,7 +219,7 @@ class Gateway:
         streams = chain.from_iterable(ways_in(path, servers, clock) for path, servers in self._websockets.items())
         server = HttpServer(
             settings,
-            [*calls.routes(), *twilio.routes(), *page.routes(), *self._twilio.routes, *streams],
+            [*calls.routes(), *twilio.routes(), *page.routes(), *self._webhooks, *streams],
             guarded=any(each.credentials for each in chain.from_iterable(self._settings.websockets.values())),
             tls=self._tls.context if self._tls else None,
         )

@@ -1,4 +1,4 @@
-"""Who is Twilio: what it signs, and the tokens that were given out for a stream. And who is Plivo."""
+"""Who is Twilio: what it signs, and the tokens that were given out for a stream. And who are Plivo and Telnyx."""
 
 from __future__ import annotations
 
@@ -11,14 +11,18 @@ from adapters.twilio.plivo_signature import MAIN_ACCOUNT_SIGNATURE, NONCE, Plivo
 from adapters.twilio.plivo_signature import SIGNATURE as PLIVO_SIGNATURE
 from adapters.twilio.plivo_signature import is_signed as signed_by_plivo
 from adapters.twilio.signature import SETTINGS, SIGNATURE, Keys, TwilioRequest, is_signed
+from adapters.twilio.telnyx_signature import SIGNATURE as TELNYX_SIGNATURE
+from adapters.twilio.telnyx_signature import TIMESTAMP, TelnyxRequest
+from adapters.twilio.telnyx_signature import is_signed as signed_by_telnyx
 from adapters.wire.access import Access, AccessError
+from config.checks import decode_public_key
 
 if TYPE_CHECKING:
     from adapters.twilio.signature import Parameters
     from adapters.twilio.tickets import Ticket, Tickets
     from adapters.wire.access import Approach
     from adapters.wire.json_media import Beginning
-    from config.carriers import PlivoListener, TwilioAccount, TwilioListener
+    from config.carriers import PlivoListener, TelnyxListener, TwilioAccount, TwilioListener
 
 PLIVO_SIGNATURES = (PLIVO_SIGNATURE, MAIN_ACCOUNT_SIGNATURE)
 
@@ -33,6 +37,13 @@ NO_TICKET = (
 PLIVO_UNSIGNED = (
     "no signature of the listener's auth_tokens fits {}...: is http.public_url what Plivo was given, and is the token"
     " the one that it has now? (docs/carriers.md)"
+)
+NO_PUBLIC_KEYS = (
+    "set public_keys of the listener: without them nobody can tell whose webhooks these are (docs/carriers.md)"
+)
+TELNYX_UNSIGNED = (
+    "no signature of the last five minutes fits the listener's public_keys: is the key the account's, is the body as"
+    " Telnyx sent it, and is this machine's clock right? (docs/carriers.md)"
 )
 OTHER_CALL = "the stream is not of the call that its token was given out for"
 OTHER_ACCOUNT = "the stream is of another account than has signed its upgrade"
@@ -125,6 +136,28 @@ class PlivoGuard:
         if not signed_by_plivo(request, self._tokens):
             raise AccessError(403, "unsigned", PLIVO_UNSIGNED.format(_origin(url)))
         return False  # Plivo signs upgrades without their query
+
+
+class TelnyxGuard:
+    """The rules for the webhooks of one listener of Telnyx's: signatures stand in for its streams' credentials."""
+
+    def __init__(self, settings: TelnyxListener) -> None:
+        self._keys = [decode_public_key(each) for each in settings.public_keys]
+        self._access = Access(settings)
+        self.masked = self._access.masked
+
+    def admit(self, approach: Approach, body: bytes, now: float) -> None:
+        """Let in a webhook; `now` is in seconds since 1970. Raises AccessError."""
+        self._access.check_address(approach)
+        if not self._keys:
+            raise AccessError(403, "no_public_keys", NO_PUBLIC_KEYS)
+        request = TelnyxRequest(
+            body=body,
+            signatures=tuple(approach.headers.getall(TELNYX_SIGNATURE, ())),
+            timestamp=approach.headers.get(TIMESTAMP, ""),
+        )
+        if not signed_by_telnyx(request, self._keys, now):
+            raise AccessError(403, "unsigned", TELNYX_UNSIGNED)
 
 
 def _origin(url: str) -> str:

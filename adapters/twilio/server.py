@@ -8,11 +8,12 @@ from aiohttp import web
 
 from adapters.pump import Limits
 from adapters.stream import Hearing, Listener
-from adapters.twilio.carriers import OTHERS, TWILIO
+from adapters.twilio.carriers import OTHERS, TELNYX, TWILIO
 from adapters.twilio.guard import Guard, PlivoGuard
 from adapters.twilio.preamble import JAMBONZ, VONAGE
 from adapters.twilio.protocol import Introduction as CarrierIntroduction
 from adapters.twilio.starting import Starter, Starters
+from adapters.twilio.telnyx_webhooks import TelnyxWebhooks
 from adapters.twilio.tickets import Tickets
 from adapters.twilio.webhooks import Webhooks
 from adapters.wire.access import Access
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from adapters.twilio.webhooks import VoiceHost
     from adapters.wire.access import Approach
     from adapters.wire.server import HttpPort
-    from config.carriers import CarrierListener, PcmListener, TwilioListener
+    from config.carriers import CarrierListener, PcmListener, TelnyxListener, TwilioListener
     from config.settings import Settings
 
 LONGEST_MESSAGE_BYTES = 64 * 1024
@@ -189,3 +190,15 @@ def servers(
     dialects[JAMBONZ.path] = [PreambleDialect(JAMBONZ, one) for one in settings.jambonz]
     dialects[VONAGE.path] = [PreambleDialect(VONAGE, one) for one in settings.vonage]
     return {path: [WebSocketServer(each, host, clock, port) for each in some] for path, some in dialects.items()}
+
+
+def telnyx_routes(
+    listeners: Sequence[TelnyxListener], servers: Sequence[WebSocketServer], port: HttpPort, wall: Callable[[], float]
+) -> list[web.RouteDef]:
+    """Give the ways in for Telnyx's webhooks: by the name of a listener; to the first without, too."""
+    routes: list[web.RouteDef] = []
+    for number, (settings, server) in enumerate(zip(listeners, servers, strict=True)):
+        status = TelnyxWebhooks(settings, server, port, wall).status
+        paths = (TELNYX.path, f"{TELNYX.path}/{settings.name}")[number > 0 :]
+        routes += [web.post(f"{each}/status", status) for each in paths]
+    return routes

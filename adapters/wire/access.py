@@ -75,13 +75,17 @@ class Access:
 
     def check(self, approach: Approach) -> bool:
         """Let a client in; False where it has yet to show a token, in its metadata. Raises AccessError."""
-        if self._networks and not is_within(plain_address(approach.client), self._networks):
-            raise AccessError(403, "not_allowed", "this address is not among the listener's allowed_peers")
+        self.check_address(approach)
         if self._digests:
             return self._has_shown(approach)
         if not (self._networks or self._anybody):
             self._check_local(approach)
         return True
+
+    def check_address(self, approach: Approach) -> None:
+        """Look at where a client comes from alone. Raises AccessError."""
+        if self._networks and not is_within(plain_address(approach.client), self._networks):
+            raise AccessError(403, "not_allowed", "this address is not among the listener's allowed_peers")
 
     def knows(self, token: str) -> bool:
         """Tell whether something is a secret of this listener."""

@@ -106,7 +106,6 @@ class WebSocketConnection:
         """What the last ping is to be answered with."""
         self._stirred = asyncio.Event()
         self._closing_since: float | None = None
-        self._ends_at: float | None = None
         self._said_close = False
         self._told_of_shedding = False
 
@@ -119,6 +118,11 @@ class WebSocketConnection:
     def stream_id(self) -> str | None:
         """The peer's own name for its stream, once it has told it."""
         return self._pump.stream_id
+
+    @property
+    def call_id(self) -> str | None:
+        """The same for its call."""
+        return self._pump.call_id
 
     @property
     def hearing(self) -> Hearing:
@@ -172,10 +176,12 @@ class WebSocketConnection:
             self._closing_since = self._shared.clock()
             self._stirred.set()
 
-    def end_soon(self) -> None:
-        """End the stream, unless it ends by itself: its peer has told by another way that it is over."""
-        if self._ends_at is None:
-            self._ends_at = self._shared.clock() + LAST_WORDS_SECONDS
+    def end_soon(self, *, surely: bool = True) -> None:
+        """End the stream, unless it ends by itself: its peer has told by another way that it is over.
+
+        Where that is not sure, it goes on if its peer does.
+        """
+        self._pump.end_soon(LAST_WORDS_SECONDS, surely=surely)
 
     def drop(self, reason: str) -> None:
         """End a connection that is one too many."""
@@ -194,8 +200,6 @@ class WebSocketConnection:
     def tick(self, now: float) -> None:
         """Hold the peer to its limits; to be called every 100 ms or so."""
         self._pump.tick(now)
-        if self._ends_at is not None and now >= self._ends_at:
-            self._pump.end(StreamEnd.HANGUP)
         if self._closing_since is not None and now - self._closing_since > FAREWELL_SECONDS:
             self.abort()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+
 import msgspec
 import pytest
 
@@ -12,6 +14,7 @@ from config.settings import Settings
 TOKEN = "0123456789abcdef" * 2
 ACCOUNT = {"sid": "AC1", "auth_tokens": [TOKEN]}
 CREDENTIALS = [{"name": "us", "secret": TOKEN}]
+PUBLIC_KEY = base64.b64encode(bytes(range(32))).decode()
 
 
 def read(kind: str, *entries: dict[str, object], **environ: str) -> Settings:
@@ -35,6 +38,11 @@ def read(kind: str, *entries: dict[str, object], **environ: str) -> Settings:
         ("twilio", {"hand_written_twiml": True}, "xpected accounts with hand_written_twiml"),
         ("twilio", {"name": "voice"}, "another name than 'voice'"),
         ("telnyx", {"name": "status"}, "another name than 'status'"),
+        ("telnyx", {"public_keys": ["hunter2"]}, "32 bytes each in base64"),
+        ("telnyx", {"public_keys": [PUBLIC_KEY, PUBLIC_KEY[4:]]}, "32 bytes each in base64"),
+        ("telnyx", {"public_keys": [PUBLIC_KEY[:-1] + "\xe9"]}, "32 bytes each in base64"),
+        ("telnyx", {"public_keys": ["A" * 43 + "="]}, "32 bytes each in base64"),
+        ("telnyx", {"public_keys": PUBLIC_KEY}, "telnyx[0].public_keys"),
         ("plivo", {"auth_tokens": ["hunter2"]}, "24 characters"),
         ("plivo", {"auth_tokens": [TOKEN], "credentials": CREDENTIALS}, "with auth_tokens"),
         ("plivo", {"auth_tokens": [TOKEN], "accept_anybody": True}, "with auth_tokens"),
@@ -48,6 +56,11 @@ def test_a_mistake_is_named_with_what_was_expected(kind: str, entry: dict[str, o
         read(kind, entry)
     assert expected in str(caught.value)
     assert "hunter2" not in str(caught.value)
+
+
+def test_any_number_of_public_keys_will_do() -> None:
+    assert read("telnyx", {}).telnyx[0].public_keys == ()
+    assert read("telnyx", {"public_keys": [PUBLIC_KEY] * 2}).telnyx[0].public_keys == (PUBLIC_KEY,) * 2
 
 
 def test_two_of_a_kind_have_two_names() -> None:

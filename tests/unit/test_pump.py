@@ -275,6 +275,83 @@ def test_who_is_ended_for_silence_stays_where_there_is_something_to_tell_him() -
     assert world.calls == []
 
 
+def told_over(*, surely: bool, last_heard: float | None = None) -> Scripted:
+    """Have a stream that is told at 110 to be over within three seconds; to be looked at from 113 on."""
+    world = Scripted()
+    world.hear(STARTED)
+    world.now = 110.0
+    world.pump.end_soon(3.0, surely=surely)
+    if last_heard is not None:
+        world.now = last_heard
+        world.hear(FRAME)
+    world.pump.tick(112.9)
+    assert world.calls == []
+    world.now = 113.0
+    world.pump.tick(113.0)
+    return world
+
+
+@pytest.mark.parametrize(
+    ("surely", "last_heard", "over"),
+    [(True, None, True), (True, 112.8, True), (False, None, True), (False, 111.4, True), (False, 111.5, False)],
+)
+def test_what_is_told_to_be_over_ends_unless_it_is_not_sure_and_goes_on(
+    surely: bool, last_heard: float | None, over: bool
+) -> None:
+    world = told_over(surely=surely, last_heard=last_heard)
+    assert (world.pump.outcome == StreamEnded(StreamEnd.HANGUP)) is over
+    assert world.calls == ["close"] * over
+
+
+def test_a_stream_that_went_on_is_another_until_it_is_told_again() -> None:
+    world = told_over(surely=False, last_heard=112.0)
+    world.pump.tick(200.0)
+    assert world.calls == []
+    world.now = 200.0
+    world.pump.end_soon(3.0, surely=False)
+    world.pump.tick(203.0)
+    assert world.calls == ["close"]
+
+
+def test_what_is_sure_is_sure_in_whatever_order_it_is_told() -> None:
+    for sure in ((True, False), (False, True)):
+        world = Scripted()
+        world.hear(STARTED)
+        for each in sure:
+            world.pump.end_soon(3.0, surely=each)
+        world.now = 102.9
+        world.hear(FRAME)
+        world.pump.tick(103.0)
+        assert world.calls == ["close"]
+
+
+def test_what_is_told_twice_does_not_last_longer() -> None:
+    world = Scripted()
+    world.hear(STARTED)
+    world.pump.end_soon(3.0, surely=True)
+    world.now = 102.0
+    world.pump.end_soon(3.0, surely=True)
+    world.pump.tick(103.0)
+    assert world.calls == ["close"]
+
+
+def test_a_peer_may_end_before_it_must() -> None:
+    world = Scripted()
+    world.hear(STARTED)
+    world.pump.end_soon(3.0, surely=True)
+    world.hear(StreamEnded(StreamEnd.STOPPED))
+    world.pump.tick(103.0)
+    assert world.events[-1] == StreamEnded(StreamEnd.STOPPED)
+    assert world.calls == ["close"]
+
+
+def test_the_peers_names_are_known_once_it_has_told_them() -> None:
+    world = Scripted()
+    assert (world.pump.stream_id, world.pump.call_id) == (None, None)
+    world.hear(STARTED)
+    assert (world.pump.stream_id, world.pump.call_id) == ("s", "c")
+
+
 def test_audio_faster_than_life_is_taken_for_a_minute_and_then_dropped_with_one_warning() -> None:
     world = Scripted()
     with capture_logs() as logs:
