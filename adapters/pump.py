@@ -46,6 +46,9 @@ kilobyte of it."""
 
 TEXT_UNIT = 1024
 
+LAST_WORDS_SECONDS, LATEST_WORDS_SECONDS = 3.0, 60.0
+"""A stream that was told to be over ends when nothing has come for so long; at the latest, after so long."""
+
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """How long a connection may be silent."""
@@ -87,15 +90,11 @@ class Pump(Generic[Data]):
         self._complaints = complaints
         self._sink: StreamSink | None = None
         self._outcome: StreamEnded | RefusalReason | None = None
-        self.stream_id: str | None = None
-        """The peer's own name for its stream, once it has told it."""
-        self.call_id: str | None = None
-        """The same for its call."""
+        self.started: StreamStarted | None = None
+        """What the stream is, once that is told."""
         self._opened_at = self._last_arrival = clock()
-        self._over_at: float | None = None
-        """When the stream ends that was told to be over."""
-        self._quiet_from = self._opened_at
-        """What comes from then on tells that it was another one, where it was not sure."""
+        self._told_over_at: float | None = None
+        """When it was told by another way that the stream is over."""
         self._surely_over = False
         self._audio_seconds = 0.0
         self._tracks = 0
@@ -131,27 +130,33 @@ class Pump(Generic[Data]):
         """End the stream; only the first call of all says why."""
         self._end(StreamEnded(reason, error))
 
-    def end_soon(self, seconds: float, *, surely: bool) -> None:
-        """End the stream in so many seconds, if it has not by then: it is over, as was told by another way.
+    def end_soon(self, *, surely: bool) -> None:
+        """End the stream once nothing more comes: it is over, as was told by another way.
 
-        Where that is not sure, it goes on if something comes in the second half of that time.
+        What comes late is still heard, for a minute. Where it is not sure that it is over, it goes on if its peer does.
         """
+        if self._told_over_at is None or (surely and not self._surely_over):
+            self._told_over_at = self._clock()
         self._surely_over |= surely
-        if self._over_at is None:
-            self._over_at = self._clock() + seconds
-            self._quiet_from = self._over_at - seconds / 2
 
     def tick(self, now: float) -> None:
         """Hold the connection to its limits; to be called every 100 ms or so."""
-        if self._over_at is not None and now >= self._over_at:
-            self._over_at = None
-            if self._surely_over or self._last_arrival < self._quiet_from:
-                self.end(StreamEnd.HANGUP)
+        if self._told_over_at is not None and now - self._told_over_at >= LAST_WORDS_SECONDS:
+            self._end_if_over(self._told_over_at, now)
         if self.waiting:
             if now - self._opened_at > self._limits.handshake_seconds:
                 self.end(StreamEnd.IDLE, "the peer did not introduce itself in time")
         elif self._limits.idle_seconds is not None and now - self._last_arrival > self._limits.idle_seconds:
             self._end(StreamEnded(StreamEnd.IDLE, stays=self._peer.hearing is not Hearing.NOTHING))
+
+    def _end_if_over(self, told_at: float, now: float) -> None:
+        too_late = now - told_at >= (LATEST_WORDS_SECONDS if self._surely_over else 2 * LAST_WORDS_SECONDS)
+        quiet = now - self._last_arrival >= LAST_WORDS_SECONDS
+        if quiet or (too_late and self._surely_over):
+            self._log.info("stream ended as its carrier has told", quiet=quiet)
+            self.end(StreamEnd.HANGUP)
+        elif too_late:
+            self._told_over_at = None
 
     def _end(self, ended: StreamEnded) -> None:
         if self._outcome is not None:
@@ -200,6 +205,8 @@ class Pump(Generic[Data]):
                 self._start(event, now)
             case TrackStarted():
                 self._begin_track(event, now)
+            case StreamEnded(overtakes=True):
+                self.end_soon(surely=True)
             case StreamEnded():
                 self._end(event)
             case Remark(text):
@@ -247,7 +254,7 @@ class Pump(Generic[Data]):
             self._peer.close()
             return
         self._sink = sink
-        self.stream_id, self.call_id = started.stream_id, started.external_call_id
+        self.started = started
         self._log = self._log.bind(**sink.log_context)
         self._tracks = len(started.tracks)
         for remark in started.remarks:

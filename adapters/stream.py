@@ -81,6 +81,9 @@ class StreamStarted(msgspec.Struct, frozen=True, kw_only=True):
     stream_id: str | None
     """The peer's own name for it; None where it gives none."""
     external_call_id: str | None
+    vouched_by: str | None = None
+    """Who vouches for these names beside the listener, such as the account that has signed: what somebody else vouches
+    for is another call."""
     tracks: tuple[Track, ...]
     parameters: dict[str, str] = {}
     wishes: dict[str, Any] = {}
@@ -138,6 +141,8 @@ class StreamEnded(msgspec.Struct, frozen=True):
     error: str | None = None
     stays: bool = False
     """The peer stays to be told what was said until here, and waits to be closed after that."""
+    overtakes: bool = False
+    """What was sent before may still come; once nothing does, the stream has ended."""
 
 
 StreamEvent = StreamStarted | TrackStarted | AudioFrame | DigitPressed | StreamMessage | Remark | Flush | StreamEnded
@@ -276,6 +281,8 @@ class Host(Protocol):
 class ForeseeingHost(Host, Protocol):
     """One that can be asked before a stream is there, where its wire has a way to refuse it then."""
 
-    def foresee(self, listener: Listener, external_call_id: str | None, now: float) -> None:
+    def foresee(
+        self, listener: Listener, external_call_id: str | None, now: float, vouched_by: str | None = None
+    ) -> None:
         """Look at a stream of which no more is known. Raises Refusal where it could not be admitted."""
         ...

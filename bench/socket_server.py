@@ -26,6 +26,7 @@ from adapters.media.track import MediaTrack
 from adapters.stream import AudioFrame, StreamStarted
 from adapters.twilio import server as carriers
 from adapters.twilio.carriers import TWILIO
+from adapters.twilio.prospect import Prospect
 from adapters.wire.server import routes
 from asr.speech import SpeechTrack
 from config.carriers import TwilioListener
@@ -36,6 +37,7 @@ from gateway.http.streaming import StreamPort
 
 if TYPE_CHECKING:
     from adapters.stream import Listener, Peer, StreamEvent, StreamOffer
+    from adapters.twilio.prospect import Inquiry
 
 clock = time.monotonic  # noqa: TID251  a benchmark lives in real time
 
@@ -47,11 +49,14 @@ class Ear:
         self.frames = 0
         """Of 20 ms, of each track."""
 
-    def foresee(self, listener: Listener, external_call_id: str | None, now: float) -> None:
+    def foresee(
+        self, listener: Listener, external_call_id: str | None, now: float, vouched_by: str | None = None
+    ) -> None:
         """Refuse nobody."""
 
-    def voice(self, listener: Listener, parameters: dict[str, str]) -> None:
+    def prospect(self, _inquiry: Inquiry, _now: float) -> Prospect:
         """Know nothing of what calls go on with."""
+        return Prospect(voice=None, refused=None)
 
     def admit(self, offer: StreamOffer, _peer: Peer, arrived_at: float) -> _Stream:
         """Take everybody in."""

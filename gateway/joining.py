@@ -21,14 +21,15 @@ def join_key(offer: StreamOffer) -> JoinKey | None:
 
     A UUID alone would not do: in many a dialplan it is written down once, and the same for every caller.
     """
-    return key_of(offer.listener, offer.started.external_call_id)
+    voucher = voucher_of(offer.listener, offer.started.vouched_by)
+    name = offer.started.external_call_id
+    return None if voucher is None or name is None else (voucher, name)
 
 
-def key_of(listener: Listener, external_call_id: str | None) -> JoinKey | None:
-    """Tell by what a stream of this listener, and of a call of this name, joins others."""
+def voucher_of(listener: Listener, vouched_by: str | None) -> str | None:
+    """Tell who vouches for the name of a call: an account; or the listener, and whom it knows; or nobody."""
     # No account has a slash in its name.
-    voucher = listener.account or (f"{listener.kind}/{listener.name}" if listener.vouched else None)
-    return None if voucher is None or external_call_id is None else (voucher, external_call_id)
+    return listener.account or (f"{listener.kind}/{listener.name}/{vouched_by or ''}" if listener.vouched else None)
 
 
 def announced(offer: StreamOffer, registration: Registration) -> StreamOffer:

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 import structlog
 
 from adapters.stream import RefusalReason, StreamEnd
+from adapters.twilio.prospect import Prospect
 from gateway.door import Door
 from gateway.finding import find_call
 from gateway.ids import uuid7
-from gateway.joining import announced, facts, join_key, key_of
+from gateway.joining import announced, facts, join_key, voucher_of
 from gateway.registrations import RegistrationConflictError, Registrations, RegistrationsFullError
 from gateway.session import CallSession
 from gateway.wishes import read_wishes
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from adapters.stream import Listener, Peer, StreamOffer
+    from adapters.twilio.prospect import Inquiry
     from asr.types import Reason
-    from config.voice import TwilioVoice
     from gateway.joining import JoinKey
     from gateway.means import Means
     from gateway.registrations import Registration
@@ -144,27 +145,34 @@ class Registry:
 
     # Streams.
 
-    def voice(self, listener: Listener, parameters: dict[str, str]) -> TwilioVoice | None:
-        """Tell what a call of Twilio's goes on with, by its route; None where nothing says it."""
-        return self._routes.choose(facts(listener, parameters)).voice
+    def prospect(self, inquiry: Inquiry, now: float) -> Prospect:
+        """Tell what a call goes on with by its route, and why its stream would be refused."""
+        settings = self._routes.choose(facts(inquiry.listener, inquiry.parameters))
+        reason = self._why_no_more() or (RefusalReason.FULL if self._full(settings) else None)
+        if reason and self._may_join(inquiry.listener, inquiry.external_call_id, now, inquiry.vouched_by):
+            reason = None
+        return Prospect(voice=settings.voice, refused=self.door.refusal(reason).reason if reason else None)
 
-    def foresee(self, listener: Listener, external_call_id: str | None, now: float) -> None:
+    def foresee(
+        self, listener: Listener, external_call_id: str | None, now: float, vouched_by: str | None = None
+    ) -> None:
         """Look at a stream of which no more is known. Raises Refusal where it could not be admitted."""
         full = RefusalReason.FULL if len(self._calls) >= self._limits.max_calls else None
         reason = self._why_no_more() or full
-        if reason and not self._may_join(listener, external_call_id, now):
+        if reason and not self._may_join(listener, external_call_id, now, vouched_by):
             raise self.door.refusal(reason)
 
-    def _may_join(self, listener: Listener, external_call_id: str | None, now: float) -> bool:
+    def _may_join(self, listener: Listener, external_call_id: str | None, now: float, vouched_by: str | None) -> bool:
         """Tell whether a stream may turn out to be of a call in progress."""
         announced = self._announced(external_call_id, listener, now)
         if announced is not None:
             return self._is_open((announced.account, announced.external_call_id))
+        voucher = voucher_of(listener, vouched_by)
+        if voucher is None:
+            return False
         if external_call_id is not None:
-            key = key_of(listener, external_call_id)
-            return key is not None and self._is_open(key)
-        voucher = key_of(listener, "")
-        return voucher is not None and any(key[0] == voucher[0] and self._is_open(key) for key in self._joinable)
+            return self._is_open((voucher, external_call_id))
+        return any(key[0].startswith(voucher) and self._is_open(key) for key in self._joinable)
 
     def admit(self, offer: StreamOffer, peer: Peer, arrived_at: float) -> CallStream:
         """Take a stream into its call, or open one for it. Raises Refusal."""

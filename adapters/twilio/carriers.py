@@ -24,7 +24,7 @@ ENCODINGS = {
 }
 """What carriers write, without `audio/` and `x-`; the last two are Exotel's words. All L16 here is little-endian."""
 
-_ENCODING = re.compile(r"(?:audio/)?(?:x-)?([a-z0-9]+)(?:;.*)?", re.ASCII)
+_ENCODING = re.compile(r"(?:audio/)?(?:x-)?([a-z0-9]+)(?:; ?rate=([0-9]{1,6}))?", re.ASCII)
 
 LONGEST_QUOTE = 40
 
@@ -54,7 +54,8 @@ class Carrier(msgspec.Struct, frozen=True, kw_only=True):
         written = self.usual.value if said.encoding is None else said.encoding
         found = _ENCODING.fullmatch(written.lower())
         encoding = ENCODINGS.get(found[1]) if found else None
-        rate_hz = TELEPHONE_HZ if said.rate_hz is None else said.rate_hz
+        written_hz = int(found[2]) if found and found[2] else TELEPHONE_HZ
+        rate_hz = written_hz if said.rate_hz is None else said.rate_hz
         if encoding is None or rate_hz not in RATES_HZ or said.channels not in {None, 1}:
             what = f"{written[:LONGEST_QUOTE]!r} at {rate_hz} Hz on {said.channels or 1} channel(s)"
             raise WireError(f"{self.title} sends {what}, which cannot be taken: {self.choice}")
@@ -79,6 +80,7 @@ TELNYX = Carrier(
         format="media_format",
         rate="sample_rate",
         parameters="custom_parameters",
+        ordered=False,
     ),
     usual=Encoding.PCMU,
     choice="set stream_codec to PCMU, PCMA or L16, or codec of TeXML's <Stream> to PCMU or PCMA",

@@ -18,24 +18,26 @@ from adapters.wire.access import Access, AccessError
 from config.checks import decode_public_key
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from adapters.twilio.signature import Parameters
     from adapters.twilio.tickets import Ticket, Tickets
     from adapters.wire.access import Approach
     from adapters.wire.json_media import Beginning
-    from config.carriers import PlivoListener, TelnyxListener, TwilioAccount, TwilioListener
+    from config.carriers import PlivoListener, TelnyxListener, TwilioListener
 
 PLIVO_SIGNATURES = (PLIVO_SIGNATURE, MAIN_ACCOUNT_SIGNATURE)
 
 UNSIGNED = (
-    "no signature of the listener's accounts fits {}...: is http.public_url what Twilio was given, and does the account"
-    " stand there with the auth token that it has now? (docs/twilio.md)"
+    "no signature of the listener's accounts fits {}/...: is http.public_url what Twilio was given, and does the"
+    " account stand there with the auth token that it has now? (docs/twilio.md)"
 )
 NO_TICKET = (
     "expected the token that was given out for the call, once and within a minute; TwiML of your own"
     " needs hand_written_twiml (docs/twilio.md)"
 )
 PLIVO_UNSIGNED = (
-    "no signature of the listener's auth_tokens fits {}...: is http.public_url what Plivo was given, and is the token"
+    "no signature of the listener's auth_tokens fits {}/...: is http.public_url what Plivo was given, and is the token"
     " the one that it has now? (docs/carriers.md)"
 )
 NO_PUBLIC_KEYS = (
@@ -47,6 +49,10 @@ TELNYX_UNSIGNED = (
 )
 OTHER_CALL = "the stream is not of the call that its token was given out for"
 OTHER_ACCOUNT = "the stream is of another account than has signed its upgrade"
+UNKNOWN_ACCOUNT = (
+    "the AccountSid that the form names does not stand under the listener's accounts: sub-accounts have one of their"
+    " own (docs/twilio.md)"
+)
 
 
 class Pass(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,12 +62,18 @@ class Pass(msgspec.Struct, frozen=True, kw_only=True):
     """The accounts that have signed its upgrade; none where nothing need be signed."""
     ticket: Ticket | None = None
 
-    def check(self, said: Beginning) -> None:
-        """Refuse a stream that turns out to be another's. Raises WireError."""
+    @property
+    def account(self) -> str | None:
+        """The account that the stream must be of, where that is known."""
+        return self.signers[0] if len(self.signers) == 1 else None
+
+    def check(self, said: Beginning) -> str | None:
+        """Tell which account vouches for a stream. Raises WireError where it turns out to be another's."""
         if self.ticket and (said.call_id, said.account_id) != (self.ticket.call_sid, self.ticket.account_sid):
             raise WireError(OTHER_CALL)
         if self.signers and said.account_id not in self.signers:
             raise WireError(OTHER_ACCOUNT)
+        return said.account_id if self.signers else None
 
 
 class Guard:
@@ -70,6 +82,9 @@ class Guard:
     def __init__(self, settings: TwilioListener, tickets: Tickets) -> None:
         self._settings = settings
         self._tickets = tickets
+        self._keys = {
+            each.sid: Keys(tokens=each.auth_tokens, shared_keys=each.shared_keys) for each in settings.accounts
+        }
         # Where there are accounts, their signatures tell who is let in.
         self._access = Access(settings, anybody=settings.insecure or bool(settings.accounts))
 
@@ -79,42 +94,37 @@ class Guard:
 
     def admit_stream(self, approach: Approach, now: float) -> Pass:
         """Let in the upgrade of a stream. Raises AccessError."""
-        signers = self._signers(approach, (), upgrade=True)
+        self._access.check(approach)
+        signers = self._signers(approach, _as_websocket(approach.base), self._keys)
         tickets = (self._tickets.take(token, now) for token in approach.tokens)
         ticket = next(filter(None, tickets), None)
         if ticket is None and signers and not self._settings.hand_written_twiml:
             raise AccessError(403, "no_token", NO_TICKET)
         return Pass(signers=signers, ticket=ticket)
 
-    def admit_webhook(self, approach: Approach, parameters: Parameters) -> None:
-        """Let in a form that tells of a call. Raises AccessError."""
-        signers = self._signers(approach, parameters, upgrade=False)
-        if signers and dict(parameters).get("AccountSid") not in signers:
-            raise AccessError(403, "unsigned", OTHER_ACCOUNT)
-
-    def _signers(self, approach: Approach, parameters: Parameters, *, upgrade: bool) -> tuple[str, ...]:
-        """Tell which accounts have signed a request; none where none need to. Raises AccessError."""
+    def admit_webhook(self, approach: Approach, parameters: Parameters) -> str | None:
+        """Let in a form that tells of a call; tell which account has signed it. Raises AccessError."""
         self._access.check(approach)
-        if not self._settings.accounts:
-            return ()
-        url = approach.url.replace("http", "ws", 1) if upgrade else approach.url
+        named = dict(parameters).get("AccountSid", "")
+        if self._keys and named not in self._keys:
+            raise AccessError(403, "unsigned", UNKNOWN_ACCOUNT)
+        keys = {named: self._keys[named]} if self._keys else {}
+        return next(iter(self._signers(approach, approach.base, keys, parameters)), None)
+
+    def _signers(
+        self, approach: Approach, base: str, keys: Mapping[str, Keys], parameters: Parameters = ()
+    ) -> tuple[str, ...]:
+        """Tell which accounts have signed a request; none where there are no keys. Raises AccessError."""
         request = TwilioRequest(
-            url=url,
+            url=base + approach.target,
             signatures=tuple(approach.headers.getall(SIGNATURE, ())),
             parameters=parameters,
             settings=approach.headers.get(SETTINGS, ""),
         )
-        keys = {
-            each.sid: Keys(tokens=each.auth_tokens, shared_keys=each.shared_keys) for each in self._settings.accounts
-        }
-        signers = [sid for sid, known in keys.items() if is_signed(request, known)]
-        if not signers:
-            raise AccessError(403, "unsigned", UNSIGNED.format(_origin(url)))
-        return tuple(signers)
-
-
-def _keys(account: TwilioAccount) -> Keys:
-    return Keys(tokens=account.auth_tokens, shared_keys=account.shared_keys)
+        signers = tuple(sid for sid, known in keys.items() if is_signed(request, known))
+        if keys and not signers:
+            raise AccessError(403, "unsigned", UNSIGNED.format(base))
+        return signers
 
 
 class PlivoGuard:
@@ -130,11 +140,11 @@ class PlivoGuard:
         self._access.check(approach)
         if not self._tokens:
             return True
-        url = approach.url.replace("http", "ws", 1)
+        url = _as_websocket(approach.base) + approach.target
         lines = [line for name in PLIVO_SIGNATURES for line in approach.headers.getall(name, ())]
         request = PlivoRequest(url=url, signatures=tuple(lines), nonce=approach.headers.get(NONCE, ""))
         if not signed_by_plivo(request, self._tokens):
-            raise AccessError(403, "unsigned", PLIVO_UNSIGNED.format(_origin(url)))
+            raise AccessError(403, "unsigned", PLIVO_UNSIGNED.format(approach.base))
         return False  # Plivo signs upgrades without their query
 
 
@@ -160,6 +170,5 @@ class TelnyxGuard:
             raise AccessError(403, "unsigned", TELNYX_UNSIGNED)
 
 
-def _origin(url: str) -> str:
-    """Leave out the path, which may hold a token."""
-    return "/".join(url.split("/", 3)[:3])
+def _as_websocket(base: str) -> str:
+    return base.replace("http", "ws", 1)

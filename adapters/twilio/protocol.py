@@ -30,7 +30,8 @@ class Introduction:
     """Makes of `start` what a stream is.
 
     `labels` are the operator's words for speakers, by role; `known` is what is known of the call already, by a webhook
-    or a program; `mask` takes secrets out; `check` may raise WireError where a stream is another's.
+    or a program; `mask` takes secrets out; `check` tells who vouches for a stream beside the listener, and may raise
+    WireError where it is another's.
     """
 
     def __init__(
@@ -40,7 +41,7 @@ class Introduction:
         *,
         known: Mapping[str, str] | None = None,
         mask: Callable[[str], str] = str,
-        check: Callable[[Beginning], None] = lambda _said: None,
+        check: Callable[[Beginning], str | None] = lambda _said: None,
     ) -> None:
         self._carrier = carrier
         self._voices: dict[str, Track] = {
@@ -54,22 +55,34 @@ class Introduction:
         """Open a stream. Raises WireError where it is not this carrier's, or its audio cannot be taken."""
         if not self._carrier.knows(said):
             raise WireError(_not_its_own(self._carrier, said))
-        self._check(said)
+        vouched_by = self._check(said)
         form = self._carrier.format(said)
         pairs = [(self._mask(name), self._mask(value)) for name, value in said.parameters]
-        facts = [(NUMBERS.get(name, name), value) for name, value in said.facts]
-        told = [*self._known.items(), *pairs]
-        parameters, all_kept = bounded([*facts, *_without(told, WISHES)])
+        facts = [(NUMBERS.get(name, name), self._mask(value)) for name, value in said.facts]
+        told = _first_said(self._known.items(), pairs)
+        parameters, all_kept = bounded(_first_said(facts, _without(told, WISHES)))
         named = dict.fromkeys(name.removesuffix("_track") for name in said.tracks)
         started = StreamStarted(
             stream_id=said.stream_id,
             external_call_id=said.call_id,
+            vouched_by=vouched_by,
             tracks=tuple(self._voices[name] for name in named if name in self._voices),
             parameters=parameters,
             wishes=dict(_wishes(told)),
             remarks=() if all_kept else (TOO_MUCH,),
         )
         return Opening(started=started, format=form, voices=self._voices)
+
+
+def _first_said(*sources: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Put together what several say: of one name, what is said by the first that says anything.
+
+    So nobody can write into the TwiML, say, what another account's calls are known by.
+    """
+    said: dict[str, str] = {}
+    for source in sources:
+        said |= {name: value for name, value in dict(source).items() if name not in said}
+    return list(said.items())
 
 
 def _without(pairs: Iterable[tuple[str, str]], names: Sequence[str]) -> list[tuple[str, str]]:

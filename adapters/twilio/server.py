@@ -22,7 +22,7 @@ from adapters.wire.json_media import JsonMediaWire
 from adapters.wire.manner import Manner
 from adapters.wire.preamble_pcm import PreamblePcmWire
 from adapters.wire.server import Visit, WebSocketServer
-from config.carriers import PlivoListener
+from config.carriers import RESERVED, PlivoListener
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from adapters.stream import ForeseeingHost
     from adapters.twilio.carriers import Carrier
     from adapters.twilio.preamble import PreambleCarrier
-    from adapters.twilio.webhooks import VoiceHost
+    from adapters.twilio.prospect import VoiceHost
     from adapters.wire.access import Approach
     from adapters.wire.server import HttpPort
     from config.carriers import CarrierListener, PcmListener, TelnyxListener, TwilioListener
@@ -121,7 +121,8 @@ class TwilioDialect:
             check=allowed.check,
         )
         wire = JsonMediaWire(TWILIO.names, introduction.open)
-        return Visit(wire=wire, limits=limits(self._settings), call=ticket.call_sid if ticket else None)
+        call = ticket.call_sid if ticket else None
+        return Visit(wire=wire, limits=limits(self._settings), call=call, vouched_by=allowed.account)
 
 
 class PreambleDialect:
@@ -175,6 +176,8 @@ class Twilio:
             paths = (TWILIO.path, path)[len(self.servers) > 0 :]
             self.routes += [web.post(f"{each}/voice", webhooks.voice) for each in paths]
             self.routes += [web.post(f"{each}/status", webhooks.status) for each in paths]
+            for each in paths:  # before what a listener's name would be
+                self.routes += [web.get(f"{each}/{name}", webhooks.misdirected) for name in RESERVED]
             self.servers.append(server)
             starters.append(starter)
         self.starters = Starters(starters, host, clock)

@@ -6,13 +6,16 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from adapters.stream import Refusal
+from adapters.twilio.prospect import Inquiry
 from adapters.twilio.tickets import Ticket  # noqa: TC001  at run time: msgspec resolves the annotations below
 from adapters.twilio.twiml import StreamStart
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from adapters.stream import ForeseeingHost, Listener
+    from adapters.stream import Listener
+    from adapters.twilio.prospect import VoiceHost
     from adapters.twilio.tickets import Tickets
 
 STREAM_NAME = "linescribe"
@@ -77,16 +80,19 @@ class Starter:
             status_callback=f"{base}{self._path}/status",
         )
 
-    def check_account(self, sid: str) -> None:
-        """Refuse a call whose stream would be turned away. Raises UnknownAccountError."""
-        if self._sids and sid not in self._sids:
+    def voucher(self, sid: str) -> str | None:
+        """Tell who will vouch for an account's stream. Raises UnknownAccountError where it would be turned away."""
+        if not self._sids:
+            return None
+        if sid not in self._sids:
             raise UnknownAccountError(f"Expected an `account_sid` of the accounts of listener {self.listener.name!r}")
+        return sid
 
 
 class Starters:
     """Tells it for all listeners, to programs."""
 
-    def __init__(self, starters: Sequence[Starter], host: ForeseeingHost, clock: Callable[[], float]) -> None:
+    def __init__(self, starters: Sequence[Starter], host: VoiceHost, clock: Callable[[], float]) -> None:
         self._starters = starters
         self._host = host
         self._clock = clock
@@ -94,9 +100,17 @@ class Starters:
     def start(self, wanted: WantedStream) -> StreamStart:
         """Give out a token for a call. Raises StartError, and Refusal where no more calls are taken."""
         starter = self._find(wanted)
-        starter.check_account(wanted.ticket.account_sid)
-        self._host.foresee(starter.listener, wanted.ticket.call_sid, self._clock())
-        return starter.start(wanted.ticket, wanted.base)
+        ticket = wanted.ticket
+        inquiry = Inquiry(
+            listener=starter.listener,
+            external_call_id=ticket.call_sid,
+            parameters=ticket.parameters | {"accountSid": ticket.account_sid},
+            vouched_by=starter.voucher(ticket.account_sid),
+        )
+        prospect = self._host.prospect(inquiry, self._clock())
+        if prospect.refused is not None:
+            raise Refusal(prospect.refused)
+        return starter.start(ticket, wanted.base)
 
     def _find(self, wanted: WantedStream) -> Starter:
         usable = [each for each in self._starters if each.listener.account in {None, wanted.program}]

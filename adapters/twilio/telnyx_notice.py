@@ -7,11 +7,11 @@ name of a stream, though a call may have several, to others too; and webhooks co
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from adapters.twilio.reports import without_urls
 from adapters.twilio.signature import read_form
 from adapters.wire.parameters import LONGEST_NAME, read_object
 
@@ -23,8 +23,6 @@ FAILED = "streaming.failed"
 HANGUP = "call.hangup"
 
 OF_TEXML = {"stream-stopped": STOPPED, "stream-error": FAILED}
-
-_URL = re.compile(r"://\S+")
 
 
 class Notice(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,4 +87,4 @@ def _name(given: object) -> str | None:
 
 
 def _reason(given: object) -> str:
-    return _URL.sub("://...", given) if isinstance(given, str) else ""
+    return without_urls(given) if isinstance(given, str) else ""

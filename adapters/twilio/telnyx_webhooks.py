@@ -55,7 +55,8 @@ class TelnyxWebhooks:
 
     def _end(self, notice: Notice) -> None:
         for connection in self._server.connections:
-            if notice.means(connection.stream_id, connection.call_id):
+            started = connection.started
+            if started is not None and notice.means(started.stream_id, started.external_call_id):
                 connection.end_soon(surely=notice.is_sure)
 
     def _warn(self, notice: Notice) -> None:

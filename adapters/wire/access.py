@@ -26,6 +26,11 @@ if TYPE_CHECKING:
 FORWARDING = (hdrs.FORWARDED, hdrs.X_FORWARDED_FOR, hdrs.VIA, "X-Real-IP")
 """What proxies add: a client behind one is not on this machine, though the proxy may be."""
 
+PROXIED = (
+    "http.public_url or http.trusted_proxies tell of a proxy before the port, so that nobody is known to be on this"
+    " machine: give the listener credentials or allowed_peers, or let it accept_anybody"
+)
+
 REMEDY = (
     "write 127.0.0.1 or localhost in the URL, where the client is on it; else give the listener credentials or"
     " allowed_peers, or let it accept_anybody"
@@ -52,8 +57,10 @@ class Approach(msgspec.Struct, frozen=True, kw_only=True):
     headers: MultiMapping[str]
     tokens: tuple[str, ...] = ()
     """Those in the URL."""
-    url: str = ""
-    """What it has asked for, from the scheme on, as it was written."""
+    base: str = ""
+    """How it reaches the port, by what is known of that: a URL up to its path."""
+    target: str = ""
+    """What it has asked for, as it was written: path and query."""
     proxied: bool = False
     """Whether the port is one that a proxy brings others to."""
 
@@ -117,7 +124,8 @@ class Access:
         asked = [f"//{headers.get(hdrs.HOST, '')}", *headers.getall(hdrs.ORIGIN, ())]
         proxied = approach.proxied or any(name in headers for name in FORWARDING)
         if proxied or not is_loopback(approach.client) or not all(is_loopback(_host(each)) for each in asked):
-            raise AccessError(403, "not_local", f"listener {self._name!r} takes calls of this machine alone: {REMEDY}")
+            remedy = PROXIED if approach.proxied else REMEDY
+            raise AccessError(403, "not_local", f"listener {self._name!r} takes calls of this machine alone: {remedy}")
 
 
 def _of_headers(headers: MultiMapping[str]) -> Iterator[str]:

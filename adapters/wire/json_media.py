@@ -40,6 +40,9 @@ SUFFIX = "_track"
 NO_CHARGE = frozenset({"connected", "mark", "clear", "playedStream", "clearedAudio", "checkpoint"})
 """Events that are in order, and mean nothing to us."""
 
+OVERTAKEN = 4
+"""So many of the last messages may come after `stop`, where a carrier promises no order."""
+
 _SEPARATOR = re.compile("[;,]")
 
 LOST = "the carrier's numbers tell that {} of its messages never came: audio may be missing"
@@ -57,6 +60,8 @@ class Names(msgspec.Struct, frozen=True, kw_only=True):
     format: str = "mediaFormat"
     rate: str = "sampleRate"
     parameters: str = "customParameters"
+    ordered: bool = True
+    """Whether messages come in their order."""
 
 
 class Beginning(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,11 +125,15 @@ class JsonMediaWire:
         self._sequence = Sequence()
         self._patience = Patience()
         self._format: AudioFormat | None = None
+        self._bytewise = True
+        """Whether each byte is a sample."""
         self._voices: dict[str, Track] = {}
         self._heard: dict[str, str] = {}
         """The ids of tracks that have started, by the carrier's names."""
         self._told: set[str] = set()
         """Remarks that were made."""
+        self._rests: dict[str, bytes] = {}
+        """Halves of samples, by track."""
 
     def receive_data(self, data: str | bytes) -> list[StreamEvent]:
         """Take one message. Raises WireError where `start` cannot be used, or hardly anything means anything."""
@@ -136,12 +145,12 @@ class JsonMediaWire:
         """Read a message; None where it means nothing."""
         try:
             message = self._decode(text)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, RecursionError):
             message = self._read_odd(text)
         if message is None:
             return None
-        if message.sequence is not None and not self._sequence.take(message.sequence):
-            return []
+        if message.sequence is not None:
+            self._sequence.take(message.sequence)
         if message.event == "media":
             return self._hear(message.media)
         return self._take(message.event, text)
@@ -163,9 +172,10 @@ class JsonMediaWire:
         if media is None or self._format is None:
             return None
         track = self._heard.get(media.track)
-        if track is not None:
-            return [AudioFrame(track, self._format, media.payload, media.timestamp)]
-        return self._hear_first(media, self._format)
+        if track is None:
+            return self._hear_first(media, self._format)
+        payload = media.payload if self._bytewise else self._whole(track, media.payload)
+        return [AudioFrame(track, self._format, payload, media.timestamp)]
 
     def _hear_first(self, media: Media, form: AudioFormat) -> list[StreamEvent] | None:
         """Hear a track that `start` has not named, or not by this name."""
@@ -175,7 +185,17 @@ class JsonMediaWire:
         known = voice.id in self._heard.values()
         self._heard[media.track] = voice.id
         started = [] if known else [TrackStarted(voice)]
-        return [*started, AudioFrame(voice.id, form, media.payload, media.timestamp)]
+        return [*started, AudioFrame(voice.id, form, self._whole(voice.id, media.payload), media.timestamp)]
+
+    def _whole(self, track: str, payload: bytes) -> bytes:
+        """Keep half a sample for the next packet; nearly always there is none."""
+        rest = self._rests.pop(track, b"")
+        if self._bytewise or (not rest and len(payload) % 2 == 0):
+            return payload
+        payload = rest + payload
+        whole = len(payload) // 2 * 2
+        self._rests[track] = payload[whole:]
+        return payload[:whole]
 
     def _take(self, event: str, text: str) -> list[StreamEvent] | None:
         """Take a message without audio."""
@@ -188,7 +208,7 @@ class JsonMediaWire:
             case "dtmf" if self._format is not None:
                 return self._press(_part(content, "dtmf"))
             case "stop" if self._format is not None:
-                return [*self._missing(), StreamEnded(StreamEnd.HANGUP)]
+                return self._end()
             case "error":
                 return self._remark(FAULT)
         return None
@@ -196,6 +216,7 @@ class JsonMediaWire:
     def _start(self, content: Mapping[str, Any]) -> StreamStarted:
         opening = self._introduce(beginning(content, self._names))
         self._format, self._voices = opening.format, opening.voices
+        self._bytewise = opening.format.encoding.bytes_per_sample == 1
         started = {track.id for track in opening.started.tracks}
         self._heard = {name: track.id for name, track in opening.voices.items() if track.id in started}
         return opening.started
@@ -206,9 +227,11 @@ class JsonMediaWire:
         track = self._heard.get(named, next(iter(self._heard.values()), None))
         return [DigitPressed(track, digit)] if digit in DIGITS and track is not None else None
 
-    def _missing(self) -> list[StreamEvent]:
+    def _end(self) -> list[StreamEvent]:
         missing = self._sequence.missing
-        return [Remark(LOST.format(missing))] if missing else []
+        if not self._names.ordered and self._sequence.awaits(OVERTAKEN):
+            return [StreamEnded(StreamEnd.HANGUP, overtakes=True)]
+        return [*([Remark(LOST.format(missing))] if missing else []), StreamEnded(StreamEnd.HANGUP)]
 
     def _remark(self, text: str) -> list[StreamEvent]:
         """Tell something, once."""

@@ -1,4 +1,8 @@
-"""Which messages of a numbered wire never came, and which came twice. Pure."""
+"""Which messages of a numbered wire never came. Pure.
+
+Nothing comes twice by a WebSocket: a number that does belongs to a peer that counts in another way, such as each track
+by itself, and tells nothing.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +11,6 @@ REMEMBERED = 64
 
 LONGEST_LEAP = 1_000
 """A number that is further ahead, or further behind than what is remembered, begins another count."""
-
-MOST_REPEATED = 8
-"""Where so many numbers came twice, the peer does not count; nothing of it is taken for a repetition from then on."""
 
 
 class Sequence:
@@ -21,29 +22,27 @@ class Sequence:
         self._next: int | None = None
         self._awaited: dict[int, None] = {}
         """Missing numbers, oldest first."""
-        self._repeated = 0
 
-    def take(self, number: int) -> bool:
-        """Take the number of a message that has come; tell False where the same has come before."""
+    def take(self, number: int) -> None:
+        """Take the number of a message that has come."""
         if number == self._next:
             self._next = number + 1
-            return True
-        return self._take_odd(number)
+        else:
+            self._take_odd(number)
 
-    def _take_odd(self, number: int) -> bool:
+    def awaits(self, recent: int) -> bool:
+        """Tell whether one of so many numbers before the newest is missing, and may be on its way."""
+        newest = max(self._awaited, default=None)
+        return newest is not None and self._next is not None and self._next - 1 - newest <= recent
+
+    def _take_odd(self, number: int) -> None:
         ahead = 0 if self._next is None else number - self._next
-        if self._repeated == MOST_REPEATED:
-            return True
         if number in self._awaited:
             del self._awaited[number]
             self.missing -= 1
-        elif -REMEMBERED <= ahead < 0:
-            self._repeated += 1
-            return False
-        else:
+        elif not -REMEMBERED <= ahead < 0:
             self._next = number + 1
             self._await(range(number - ahead, number) if 0 < ahead <= LONGEST_LEAP else range(0))
-        return True
 
     def _await(self, numbers: range) -> None:
         self.missing += len(numbers)

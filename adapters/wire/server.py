@@ -61,6 +61,8 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True):
     limits: Limits
     call: str | None
     """What it calls the call, where that can be relied on."""
+    vouched_by: str | None = None
+    """Who vouches for that beside the listener."""
     known: bool = True
     """Whether its client has shown who it is, or need not."""
 
@@ -158,7 +160,8 @@ class WebSocketServer:
             client=self._port.client(request),
             headers=request.headers,
             tokens=tuple(tokens),
-            url=self._port.base(request) + request.raw_path,
+            base=self._port.base(request),
+            target=request.raw_path,
             proxied=self._port.proxied,
         )
 
@@ -166,7 +169,7 @@ class WebSocketServer:
         query = {name: value for name, value in request.query.items() if name.lower() != TOKEN}
         now = self._clock()
         visit = self._dialect.visit(self.approach(request), query, now)
-        self._host.foresee(self.listener, visit.call, now)
+        self._host.foresee(self.listener, visit.call, now, visit.vouched_by)
         return visit
 
 
@@ -184,7 +187,7 @@ def routes(path: str, servers: Sequence[WebSocketServer], clock: Callable[[], fl
             return refused(404, "not_found", f"there is no such listener: {path}/NAME names one of the settings")
         return await server.accept(request)
 
-    paths = (path, f"{path}/{{name}}", f"{path}/{{name}}/{{{TOKEN}}}") if named else ()
+    paths = (path, f"{path}/", f"{path}/{{name}}", f"{path}/{{name}}/{{{TOKEN}}}") if named else ()
     return [web.get(each, accept, allow_head=False) for each in paths]
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from adapters.pump import Limits
-    from adapters.stream import Hearing, Transcript, Wire
+    from adapters.stream import Hearing, StreamStarted, Transcript, Wire
     from adapters.wire.manner import Circumstances
 
 log = structlog.get_logger()
@@ -48,9 +48,6 @@ CLOSE_CODES = {
     StreamEnd.ERROR: WSCloseCode.INTERNAL_ERROR,
 }
 """Of ends that are no matter of course; all others are said by 1000."""
-
-LAST_WORDS_SECONDS = 3.0
-"""What was sent before a stream's end was told by another way has so long to come in."""
 
 FLOOD = "more messages than any telephone system sends"
 
@@ -115,14 +112,9 @@ class WebSocketConnection:
         return self._pump.waiting
 
     @property
-    def stream_id(self) -> str | None:
-        """The peer's own name for its stream, once it has told it."""
-        return self._pump.stream_id
-
-    @property
-    def call_id(self) -> str | None:
-        """The same for its call."""
-        return self._pump.call_id
+    def started(self) -> StreamStarted | None:
+        """What the peer's stream is, once it has told it."""
+        return self._pump.started
 
     @property
     def hearing(self) -> Hearing:
@@ -181,7 +173,7 @@ class WebSocketConnection:
 
         Where that is not sure, it goes on if its peer does.
         """
-        self._pump.end_soon(LAST_WORDS_SECONDS, surely=surely)
+        self._pump.end_soon(surely=surely)
 
     def drop(self, reason: str) -> None:
         """End a connection that is one too many."""

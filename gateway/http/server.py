@@ -28,6 +28,8 @@ log = structlog.get_logger()
 GUARDED = "/v1/"
 """Whatever lies under it is for those with a token."""
 
+NOT_FOUND = 404
+
 READING = frozenset({hdrs.METH_GET, hdrs.METH_HEAD, hdrs.METH_OPTIONS})
 
 _NOT_HERE = "no interface here has that address: see ip address"
@@ -133,7 +135,8 @@ class HttpServer:
         try:
             response = await self._in_time(request)
         finally:
-            note = log.debug if request.method in READING else log.info
+            astray = response is not None and response.status == NOT_FOUND and hdrs.UPGRADE in request.headers
+            note = log.debug if request.method in READING and not astray else log.info
             note("request", status=response and response.status, account=request.get(ACCOUNT), **about)
         return response
 

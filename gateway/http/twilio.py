@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from adapters.twilio.twiml import StreamStart
     from config.settings import Settings
 
+MOST_PARAMETERS = 60
+"""So many, with what Twilio tells itself, are kept of a call."""
+
 Sid = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 
 
@@ -62,6 +65,10 @@ class TwilioApi:
 
     def _wanted(self, asked: NewStream, request: web.Request) -> WantedStream:
         """Make of what is asked what is looked for. Raises ApiError."""
+        if len(asked.parameters) > MOST_PARAMETERS:
+            raise ApiError(
+                400, "invalid", f"Expected `parameters` of at most {MOST_PARAMETERS}: Twilio tells some, too"
+            )
         try:
             check_parameters(asked.parameters)
         except ValueError as error:

@@ -14,7 +14,7 @@ import aiohttp
 import pytest
 from structlog.testing import capture_logs
 
-from adapters.wire import websocket
+from adapters import pump
 from tests.gateway_under_test import House, house, listener
 from tests.media_streams import FRAME
 from tests.telnyx_signing import OTHER_KEY, PUBLIC_TEXT, sign
@@ -34,7 +34,8 @@ STATUS = "/telnyx/status"
 
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(websocket, "LAST_WORDS_SECONDS", 0.4)
+    monkeypatch.setattr(pump, "LAST_WORDS_SECONDS", 0.4)
+    monkeypatch.setattr(pump, "LATEST_WORDS_SECONDS", 2.0)
 
 
 @asynccontextmanager
@@ -120,7 +121,7 @@ async def test_of_a_calls_streams_the_one_ends_that_is_named(tmp_path: Path) -> 
 async def test_a_stream_goes_on_where_another_of_its_call_is_over(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(websocket, "LAST_WORDS_SECONDS", 1.0)
+    monkeypatch.setattr(pump, "LAST_WORDS_SECONDS", 1.0)
     async with (
         telnyx_home(tmp_path) as home,
         line(home.http_port, "/telnyx", BEARER) as stream,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 from typing import TYPE_CHECKING, Any
@@ -12,8 +13,8 @@ import aiohttp
 import pytest
 from structlog.testing import capture_logs
 
+from adapters import pump
 from adapters.twilio.signature import sign
-from adapters.wire import websocket
 from config.secret import Secret
 from gateway.callers.media_stream import call_media_stream
 from gateway.callers.media_stream_names import new_stream
@@ -291,7 +292,7 @@ async def test_an_account_may_sign_with_a_key_that_is_shared_for_webhooks(tmp_pa
 
 
 async def test_a_status_ends_a_stream_whose_end_got_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(websocket, "LAST_WORDS_SECONDS", 0.3)
+    monkeypatch.setattr(pump, "LAST_WORDS_SECONDS", 0.3)
     async with (
         twilio_home(tmp_path, hand_written_twiml=True) as home,
         line(home.http_port, "/twilio", signed("/twilio")) as stream,
@@ -310,13 +311,111 @@ async def test_a_status_ends_a_stream_whose_end_got_lost(tmp_path: Path, monkeyp
         await told(other)
 
 
-async def test_an_error_of_a_stream_is_told(tmp_path: Path) -> None:
+async def test_an_error_of_a_stream_is_told_without_what_may_be_secret(tmp_path: Path) -> None:
     with capture_logs() as logs:
         async with twilio_home(tmp_path) as home:
-            form = FORM | {"StreamSid": "MZ1", "StreamEvent": "stream-error", "StreamError": "31920"}
+            report = "31920 at wss://calls.example.test/twilio/twilio/a-token: 403"
+            form = FORM | {"StreamSid": "MZ1", "StreamEvent": "stream-error", "StreamError": report}
             assert (await post(home, "/twilio/status", form))[0] == 204
     (warning,) = [each for each in logs if each["event"] == "Twilio could not stream a call"]
-    assert (warning["call"], warning["stream_id"], warning["error"]) == ("CA1", "MZ1", "31920")
+    assert (warning["call"], warning["stream_id"], warning["error"]) == ("CA1", "MZ1", "31920 at wss://... 403")
+
+
+async def test_a_stream_that_goes_on_after_an_error_is_heard_to_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pump, "LAST_WORDS_SECONDS", 0.3)
+    async with (
+        twilio_home(tmp_path, hand_written_twiml=True) as home,
+        line(home.http_port, "/twilio", signed("/twilio")) as stream,
+    ):
+        await stream.say(start(tracks=["inbound"]))
+        await home.inbox.wait("call.started")
+        form = FORM | {"StreamSid": "MZ1", "StreamEvent": "stream-error", "StreamError": "31951"}
+        assert (await post(home, "/twilio/status", form))[0] == 204
+        for number in range(50):
+            await stream.say(media(2 + number, 120 + 20 * number))
+            await asyncio.sleep(0.02)
+        await stream.say(stop(52))
+        assert await told(stream) == (1000, "")
+        (ended,) = await home.inbox.wait("call.ended")
+    assert ended["audio_ms"] == {"inbound": 1000}
+
+
+OTHER_TOKEN = "another-token-of-an-account-of-twilio"  # noqa: S105  a test's
+TWO_ACCOUNTS = [*ACCOUNTS, {"sid": "AC2", "auth_tokens": [OTHER_TOKEN]}]
+
+
+async def test_one_account_has_no_part_in_the_calls_of_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pump, "LAST_WORDS_SECONDS", 0.2)
+    async with (
+        twilio_home(tmp_path, hand_written_twiml=True, accounts=TWO_ACCOUNTS) as home,
+        line(home.http_port, "/twilio", signed("/twilio")) as ours,
+        line(home.http_port, "/twilio", signed("/twilio", OTHER_TOKEN)) as theirs,
+    ):
+        await ours.say(start(tracks=["inbound"]))
+        await theirs.say(start({"accountSid": "AC1"}, tracks=["inbound"], accountSid="AC2"))
+        started = await home.inbox.wait("call.started", 2)
+        assert [each["source"]["call_id"] for each in started] == ["CA1", "CA1"]
+        assert sorted(each["parameters"]["accountSid"] for each in started) == ["AC1", "AC2"]
+        form = {"CallSid": "CA1", "AccountSid": "AC2", "StreamSid": "MZ1", "StreamEvent": "stream-stopped"}
+        signature = sign(Secret(OTHER_TOKEN), f"{PUBLIC}/twilio/status", form.items())
+        assert (await post(home, "/twilio/status", form, **{"X-Twilio-Signature": signature}))[0] == 204
+        assert await told(theirs) == (1000, "")
+        await home.inbox.wait("call.ended")
+        await ours.say(*spoken(), stop(400))
+        assert await told(ours) == (1000, "")
+        (_, ended) = await home.inbox.wait("call.ended", 2)
+    assert (ended["parameters"]["accountSid"], ended["utterances"]) == ("AC1", 1)
+
+
+async def test_a_status_that_names_no_stream_ends_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pump, "LAST_WORDS_SECONDS", 0.1)
+    async with (
+        twilio_home(tmp_path, hand_written_twiml=True) as home,
+        line(home.http_port, "/twilio", signed("/twilio")) as waiting,
+        line(home.http_port, "/twilio", signed("/twilio")) as nameless,
+        line(home.http_port, "/twilio", signed("/twilio")) as named,
+    ):
+        first = json.loads(start(streamSid=None))
+        del first["streamSid"]
+        await nameless.say(json.dumps(first))
+        await named.say(start(callSid="CA3", streamSid="MZ3"))
+        await home.inbox.wait("call.started", 2)
+        for form in (FORM, FORM | {"StreamSid": "MZ3"}):
+            assert (await post(home, "/twilio/status", form | {"StreamEvent": "stream-stopped"}))[0] == 204
+        assert await told(named) == (1000, "")
+        for stream in (waiting, nameless):
+            await stream.say(start(callSid="CA2"), *spoken(), stop(400))
+            assert await told(stream) == (1000, "")
+
+
+async def test_a_route_that_is_full_lets_calls_go_on_as_it_says(tmp_path: Path) -> None:
+    routes = [{"name": "all", "max_calls": 1, "twilio": {"dial": "+15550199", "when_full": "busy"}}]
+    async with (
+        twilio_home(tmp_path, ROUTES=json.dumps(routes), hand_written_twiml=True) as home,
+        line(home.http_port, "/twilio", signed("/twilio")) as stream,
+    ):
+        await stream.say(start(callSid="CA9"))
+        await home.inbox.wait("call.started")
+        assert [each.tag for each in await voice(home)] == ["Reject"]
+        assert [each.tag for each in await voice(home, CallSid="CA9")] == ["Start", "Dial"]
+        await stream.say(stop(2))
+        await told(stream)
+
+
+async def test_a_route_may_go_by_the_account(tmp_path: Path) -> None:
+    routes = [{"name": "one", "match": {"parameters": {"accountSid": "AC1"}}, "twilio": {"enqueue": "one"}}]
+    async with twilio_home(tmp_path, ROUTES=json.dumps(routes)) as home:
+        assert [each.tag for each in await voice(home)] == ["Start", "Enqueue"]
+
+
+@pytest.mark.parametrize("path", ["/twilio/voice", "/twilio/status", "/twilio/twilio/voice"])
+async def test_a_webhook_by_get_is_told_what_to_set(tmp_path: Path, path: str) -> None:
+    async with house(tmp_path) as home:
+        status, answer = await home.ask("GET", path, token=None)
+    assert (status, answer["error"]["code"]) == (405, "method_not_allowed")
+    assert "HTTP POST" in answer["error"]["message"]
 
 
 async def test_a_message_that_no_carrier_sends_ends_its_stream_alone(tmp_path: Path) -> None:

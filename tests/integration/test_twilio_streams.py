@@ -95,6 +95,20 @@ async def test_a_second_stream_is_of_the_call_that_goes_on(tmp_path: Path) -> No
     assert home.inbox.types("CA1") == ["call.started", "track.started", "track.started", "call.ended"]
 
 
+async def test_of_parameters_no_more_are_taken_than_are_told(tmp_path: Path) -> None:
+    some = {f"p{number}": "x" for number in range(60)}
+    async with twilio_home(tmp_path) as home:
+        assert (await ask(home, parameters=some | {"one": "more"}))[0] == 400
+        status, answer = await ask(home, parameters=some)
+        assert status == 201
+        path = urlsplit(answer["url"]).path
+        async with line(home.http_port, path, signed(path)) as stream:
+            await stream.say(start(), stop(2))
+            assert await stream.closed() == (1000, "")
+        (ended,) = await home.inbox.wait("call.ended")
+    assert ended["parameters"] == some | {"accountSid": "AC1"}
+
+
 @pytest.mark.parametrize("public_url", ["http://calls.example.test", ""])
 async def test_without_https_it_is_told_what_to_set(tmp_path: Path, public_url: str) -> None:
     """Though whoever asks comes by https: Twilio may not be able to."""

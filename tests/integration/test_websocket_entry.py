@@ -71,6 +71,32 @@ async def test_without_one_the_upgrade_is_answered_with_401(tmp_path: Path, path
     assert home.inbox.received == []
 
 
+async def test_a_slash_at_the_end_leads_to_the_same_listener(tmp_path: Path) -> None:
+    async with house(tmp_path) as home, line(home.http_port, "/freeswitch/") as fork:
+        await fork.say("{}")
+        (started,) = await home.inbox.wait("call.started")
+    assert started["source"]["listener"] == "freeswitch"
+
+
+async def test_who_finds_no_path_is_told_of_in_the_log(tmp_path: Path) -> None:
+    with capture_logs() as logs:
+        async with house(tmp_path) as home, connected(home.http_port) as client:
+            assert (await client.ask(upgrade("/twillio"))).status == 404
+    (request,) = [each for each in logs if each["event"] == "request"]
+    assert (request["status"], request["log_level"]) == (404, "info")
+
+
+async def test_behind_a_proxy_it_is_said_that_nobody_is_known_to_be_local(tmp_path: Path) -> None:
+    async with (
+        house(tmp_path, HTTP__PUBLIC_URL="https://calls.example.test") as home,
+        connected(home.http_port) as client,
+    ):
+        answer = await client.ask(upgrade("/freeswitch"))
+    assert (answer.status, answer.error["code"]) == (403, "not_local")
+    assert "http.public_url" in answer.error["message"]
+    assert "write 127.0.0.1" not in answer.error["message"]
+
+
 async def test_a_token_may_come_in_the_metadata_where_the_listener_says_so(tmp_path: Path) -> None:
     wanted = listener(credentials=CREDENTIALS, metadata_token=True)
     async with house(tmp_path, FREESWITCH=wanted) as home:

@@ -39,6 +39,8 @@ def said(**changes: Any) -> Beginning:
         (TELNYX, "L16", 16000, AudioFormat(Encoding.L16, 16000)),
         (SIGNALWIRE, "audio/x-l16", 24000, AudioFormat(Encoding.L16, 24000)),
         (PLIVO, "audio/x-l16;rate=16000", 16000, AudioFormat(Encoding.L16, 16000)),
+        (PLIVO, "audio/x-l16; rate=24000", None, AudioFormat(Encoding.L16, 24000)),
+        (PLIVO, "audio/x-l16;rate=24000", 16000, AudioFormat(Encoding.L16, 16000)),
         (PLIVO, None, None, AudioFormat(Encoding.L16, 8000)),
         (EXOTEL, "base64", 8000, AudioFormat(Encoding.L16, 8000)),
         (EXOTEL, "audio/x-raw", 24000, AudioFormat(Encoding.L16, 24000)),
@@ -92,11 +94,11 @@ def test_what_is_asked_for_is_no_parameter() -> None:
     assert started.parameters == {"queue": "x"}
 
 
-def test_a_secret_among_the_parameters_is_masked() -> None:
-    masked = Introduction(TWILIO, {}, mask=lambda text: text.replace("secret", "*")).open(
-        said(parameters=(("token", "secret"), ("secret", "1")))
-    )
-    assert masked.started.parameters == {"token": "*", "*": "1"}
+def test_a_secret_in_what_is_told_is_masked() -> None:
+    introduction = Introduction(TWILIO, {}, mask=lambda text: text.replace("secret", "*"))
+    wrote = (("token", "secret"), ("secret", "1"))
+    started = introduction.open(said(facts=(("url", "secret"),), parameters=wrote)).started
+    assert started.parameters == {"url": "*", "token": "*", "*": "1"}
 
 
 def test_more_parameters_than_are_kept_are_told() -> None:
@@ -105,10 +107,17 @@ def test_more_parameters_than_are_kept_are_told() -> None:
     assert (len(started.parameters), started.remarks) == (64, (TOO_MUCH,))
 
 
-def test_what_a_webhook_told_goes_before_what_the_carrier_tells_and_parameters_before_both() -> None:
-    introduction = Introduction(TWILIO, {}, known={"called": "1", "queue": "a"})
-    started = introduction.open(said(facts=(("to", "0"),), parameters=(("queue", "b"),))).started
-    assert started.parameters == {"called": "1", "queue": "b"}
+def test_what_the_carrier_tells_goes_before_what_a_webhook_told_and_that_before_what_somebody_wrote() -> None:
+    introduction = Introduction(TWILIO, {}, known={"called": "1", "queue": "a", "accountSid": "AC2"})
+    wrote = (("queue", "b"), ("accountSid", "AC3"), ("own", "c"))
+    started = introduction.open(said(facts=(("to", "0"), ("accountSid", "AC1")), parameters=wrote)).started
+    assert started.parameters == {"called": "0", "accountSid": "AC1", "queue": "a", "own": "c"}
+
+
+def test_what_the_carrier_tells_has_room_whatever_somebody_wrote() -> None:
+    wrote = (*((f"n{number}", "x") for number in range(100)), ("accountSid", "AC3"))
+    started = Introduction(TWILIO, {}).open(said(facts=(("accountSid", "AC1"),), parameters=wrote)).started
+    assert started.parameters["accountSid"] == "AC1"
 
 
 @pytest.mark.parametrize(

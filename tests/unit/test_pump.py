@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -29,6 +31,9 @@ from adapters.stream import (
     Transcript,
     WireError,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Container
 
 STARTED = StreamStarted(stream_id="s", external_call_id="c", tracks=(Track(id="x", role=TrackRole.INBOUND),))
 SLIN = AudioFormat(Encoding.L16, 8_000)
@@ -275,81 +280,84 @@ def test_who_is_ended_for_silence_stays_where_there_is_something_to_tell_him() -
     assert world.calls == []
 
 
-def told_over(*, surely: bool, last_heard: float | None = None) -> Scripted:
-    """Have a stream that is told at 110 to be over within three seconds; to be looked at from 113 on."""
+def told_over(*, surely: bool) -> Scripted:
+    """Have a stream that is told at 110 to be over."""
     world = Scripted()
     world.hear(STARTED)
     world.now = 110.0
-    world.pump.end_soon(3.0, surely=surely)
-    if last_heard is not None:
-        world.now = last_heard
-        world.hear(FRAME)
-    world.pump.tick(112.9)
-    assert world.calls == []
-    world.now = 113.0
-    world.pump.tick(113.0)
+    world.hear(FRAME)
+    world.pump.end_soon(surely=surely)
     return world
 
 
+def over_at(world: Scripted, *, until: float = 300.0, frames: Container[float] = ()) -> float | None:
+    """Tell when a stream is over, if a frame comes at these seconds."""
+    while world.pump.outcome is None and world.now < until:
+        world.now += 0.25
+        if world.now in frames:
+            world.hear(FRAME)
+        world.pump.tick(world.now)
+    assert world.pump.outcome in {None, StreamEnded(StreamEnd.HANGUP)}
+    return world.now if world.pump.outcome else None
+
+
 @pytest.mark.parametrize(
-    ("surely", "last_heard", "over"),
-    [(True, None, True), (True, 112.8, True), (False, None, True), (False, 111.4, True), (False, 111.5, False)],
+    ("surely", "frames", "over"),
+    [
+        (True, (), 113.0),
+        (False, (), 113.0),
+        (True, (112,), 115.0),
+        (False, (112,), 115.0),
+        (True, range(111, 120), 122.0),  # what is late is heard to its end
+        (False, range(111, 120), None),  # what goes on was another one
+        (True, range(111, 300), 170.0),
+        (False, range(111, 300), None),
+    ],
 )
-def test_what_is_told_to_be_over_ends_unless_it_is_not_sure_and_goes_on(
-    surely: bool, last_heard: float | None, over: bool
+def test_what_is_told_to_be_over_ends_once_nothing_more_comes(
+    *, surely: bool, frames: Container[float], over: float | None
 ) -> None:
-    world = told_over(surely=surely, last_heard=last_heard)
-    assert (world.pump.outcome == StreamEnded(StreamEnd.HANGUP)) is over
-    assert world.calls == ["close"] * over
+    assert over_at(told_over(surely=surely), frames=frames) == over
 
 
 def test_a_stream_that_went_on_is_another_until_it_is_told_again() -> None:
-    world = told_over(surely=False, last_heard=112.0)
-    world.pump.tick(200.0)
-    assert world.calls == []
-    world.now = 200.0
-    world.pump.end_soon(3.0, surely=False)
-    world.pump.tick(203.0)
-    assert world.calls == ["close"]
+    world = told_over(surely=False)
+    assert over_at(world, until=200.0, frames=range(111, 120)) is None
+    world.pump.end_soon(surely=False)
+    assert over_at(world) == 203.0
 
 
-def test_what_is_sure_is_sure_in_whatever_order_it_is_told() -> None:
-    for sure in ((True, False), (False, True)):
-        world = Scripted()
-        world.hear(STARTED)
-        for each in sure:
-            world.pump.end_soon(3.0, surely=each)
-        world.now = 102.9
-        world.hear(FRAME)
-        world.pump.tick(103.0)
-        assert world.calls == ["close"]
-
-
-def test_what_is_told_twice_does_not_last_longer() -> None:
-    world = Scripted()
-    world.hear(STARTED)
-    world.pump.end_soon(3.0, surely=True)
-    world.now = 102.0
-    world.pump.end_soon(3.0, surely=True)
-    world.pump.tick(103.0)
-    assert world.calls == ["close"]
+def test_what_is_told_again_does_not_last_longer_but_may_be_surer() -> None:
+    world = told_over(surely=True)
+    world.now = 112.0
+    world.pump.end_soon(surely=False)
+    assert over_at(world) == 113.0
+    world = told_over(surely=False)
+    assert over_at(world, until=112.0, frames=range(111, 300)) is None
+    world.pump.end_soon(surely=True)
+    assert over_at(world, frames=range(111, 300)) == 172.0
 
 
 def test_a_peer_may_end_before_it_must() -> None:
-    world = Scripted()
-    world.hear(STARTED)
-    world.pump.end_soon(3.0, surely=True)
+    world = told_over(surely=True)
     world.hear(StreamEnded(StreamEnd.STOPPED))
-    world.pump.tick(103.0)
+    world.pump.tick(113.0)
     assert world.events[-1] == StreamEnded(StreamEnd.STOPPED)
     assert world.calls == ["close"]
 
 
-def test_the_peers_names_are_known_once_it_has_told_them() -> None:
+def test_an_end_that_overtakes_something_waits_for_it() -> None:
     world = Scripted()
-    assert (world.pump.stream_id, world.pump.call_id) == (None, None)
+    world.hear(STARTED, StreamEnded(StreamEnd.HANGUP, overtakes=True), FRAME)
+    assert over_at(world) == 103.0
+    assert world.events[-2:] == [FRAME, StreamEnded(StreamEnd.HANGUP)]
+
+
+def test_what_the_stream_is_is_known_once_it_was_told() -> None:
+    world = Scripted()
+    assert world.pump.started is None
     world.hear(STARTED)
-    assert (world.pump.stream_id, world.pump.call_id) == ("s", "c")
+    assert world.pump.started == STARTED
 
 
 def test_audio_faster_than_life_is_taken_for_a_minute_and_then_dropped_with_one_warning() -> None:

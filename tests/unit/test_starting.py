@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.stream import Listener, Peer, Refusal, RefusalReason, StreamOffer, StreamSink
+from adapters.twilio.prospect import Inquiry, Prospect
 from adapters.twilio.starting import (
     NoHttpsError,
     Starter,
@@ -32,15 +33,19 @@ class Doorkeeper:
 
     def __init__(self, refuses: RefusalReason | None = None) -> None:
         self.refuses = refuses
-        self.asked: list[tuple[str, str | None, float]] = []
+        self.asked: list[tuple[Inquiry, float]] = []
 
     def admit(self, offer: StreamOffer, peer: Peer, arrived_at: float) -> StreamSink:
         raise AssertionError((offer, peer, arrived_at))
 
-    def foresee(self, listener: Listener, external_call_id: str | None, now: float) -> None:
-        self.asked.append((listener.name, external_call_id, now))
-        if self.refuses:
-            raise Refusal(self.refuses)
+    def foresee(
+        self, listener: Listener, external_call_id: str | None, now: float, vouched_by: str | None = None
+    ) -> None:
+        raise AssertionError((listener, external_call_id, now, vouched_by))
+
+    def prospect(self, inquiry: Inquiry, now: float) -> Prospect:
+        self.asked.append((inquiry, now))
+        return Prospect(voice=None, refused=self.refuses)
 
 
 class Town:
@@ -74,7 +79,9 @@ def test_a_stream_brings_back_what_was_given_out_for_it() -> None:
     assert place == "wss://calls.example/a/twilio/sales"
     assert start.status_callback == "https://calls.example/a/twilio/sales/status"
     assert town.tickets["sales"].take(token, 8.0) == TICKET
-    assert town.host.asked == [("sales", "CA1", 7.0)]
+    ((asked, now),) = town.host.asked
+    assert (asked.listener.name, asked.external_call_id, asked.vouched_by, now) == ("sales", "CA1", "AC1", 7.0)
+    assert asked.parameters == {"called": "+15550100", "accountSid": "AC1"}
 
 
 @pytest.mark.parametrize(
