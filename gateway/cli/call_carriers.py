@@ -2,109 +2,29 @@
 
 from __future__ import annotations
 
-import os
-import secrets
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from adapters.twilio import plivo_signature, signature
-from config.secret import Secret
 from gateway.callers.media_stream_plan import Dialect, End
-from gateway.callers.upgrade import parse_url
 from gateway.cli.call_media_stream import end_option, files_argument, parameter_option, play, stream_options
-from gateway.cli.call_options import PASSWORD, add_options, credential_options, credentials
-from gateway.cli.call_sockets import UNAUTHORIZED
+from gateway.cli.call_options import add_options
+from gateway.cli.call_proofs import (
+    AUTH_TOKEN,
+    AUTHORIZATION,
+    PLIVO,
+    PLIVO_AUTH_TOKEN,
+    SIGNATURE,
+    authorization_options,
+    authorize,
+    sign,
+    sign_plivo,
+    signing_options,
+)
 
 if TYPE_CHECKING:
     from gateway.cli.call_options import Command
-
-AUTH_TOKEN = "LINESCRIBE_TWILIO_AUTH_TOKEN"  # noqa: S105  the variable's name
-PLIVO_AUTH_TOKEN = "LINESCRIBE_PLIVO_AUTH_TOKEN"  # noqa: S105  the same
-
-_FORBIDDEN = 403
-
-_SIGN = f"{AUTH_TOKEN} or --auth-token-file; --signed-url where the gateway's public_url is another"
-_SIGNATURE = MappingProxyType({UNAUTHORIZED: _SIGN, _FORBIDDEN: _SIGN})
-_SIGN_PLIVO = _SIGN.replace(AUTH_TOKEN, PLIVO_AUTH_TOKEN)
-_AUTHORIZATION = MappingProxyType({UNAUTHORIZED: f"--token-file, or --user and {PASSWORD} or --password-file"})
-_PLIVO = MappingProxyType(
-    {UNAUTHORIZED: "put a secret of the listener's credentials into the path of --url", _FORBIDDEN: _SIGN_PLIVO}
-)
-
-
-def _secret(path: Path, option: str) -> str:
-    """Read a file that holds a secret and nothing else."""
-    secret = path.read_text().strip()
-    if not secret.isascii() or not secret.isprintable() or not secret or " " in secret:
-        raise click.UsageError(f"{option} wants a file with one token in it, and {path} is none.")
-    return secret
-
-
-def _authorize(user: str | None, password_file: Path | None, token_file: Path | None) -> list[str]:
-    """Make the line of Authorization; none where nothing is given."""
-    if token_file is not None and (user is not None or password_file is not None):
-        raise click.UsageError("Give --token-file or --user.")
-    if token_file is not None:
-        return [f"Authorization: Bearer {_secret(token_file, '--token-file')}"]
-    given = credentials(user, password_file)
-    return [f"Authorization: {given.basic}"] if given else []
-
-
-def _sign(url: str, auth_token_file: Path | None, signed_url: str | None) -> list[str]:
-    """Sign the URL as Twilio knows it; nothing without a token."""
-    token = _auth_token(auth_token_file, AUTH_TOKEN)
-    if token is None:
-        if signed_url is not None:
-            raise click.UsageError(f"--signed-url needs the token: set {AUTH_TOKEN}, or give --auth-token-file PATH.")
-        return []
-    return [f"{signature.SIGNATURE}: {signature.sign(token, signed_url or _as_wss(url))}"]
-
-
-def _sign_plivo(url: str, auth_token_file: Path | None, signed_url: str | None) -> list[str]:
-    """Sign the URL as Plivo was seen to do it; nothing without a token."""
-    token = _auth_token(auth_token_file, PLIVO_AUTH_TOKEN)
-    if token is None:
-        return []
-    nonce = secrets.token_hex(16)
-    asked = f"http{(signed_url or _as_wss(url)).removeprefix('wss')}".partition("?")[0]
-    return [
-        f"{plivo_signature.SIGNATURE}: {plivo_signature.sign(token, asked, nonce)}",
-        f"{plivo_signature.NONCE}: {nonce}",
-    ]
-
-
-def _auth_token(file: Path | None, variable: str) -> Secret | None:
-    token = _secret(file, "--auth-token-file") if file else os.environ.get(variable, "")
-    return Secret(token) if token else None
-
-
-def _as_wss(url: str) -> str:
-    return f"wss://{url.partition('://')[2]}"
-
-
-def _wss(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
-    try:
-        if value is not None and not parse_url(value).tls:
-            raise click.BadParameter(f"a wss:// URL is what is signed, and {value} is none", ctx, param)
-    except ValueError as error:
-        raise click.BadParameter(str(error), ctx, param) from error
-    return value
-
-
-def _authorization_options(command: Command) -> Command:
-    return add_options(
-        credential_options(command),
-        [
-            click.option(
-                "--token-file",
-                type=click.Path(path_type=Path, exists=True, dir_okay=False),
-                help="Give the token in this file, as Authorization: Bearer.",
-            )
-        ],
-    )
 
 
 def _number_options(command: Command) -> Command:
@@ -126,14 +46,7 @@ def _number_options(command: Command) -> Command:
 @stream_options(Dialect.TWILIO)
 @end_option()
 @parameter_option("A <Parameter> of the stream.")
-@click.option(
-    "--auth-token-file",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help=f"Sign with the account's auth token in this file; otherwise with that in {AUTH_TOKEN}, if any.",
-)
-@click.option(
-    "--signed-url", metavar="URL", callback=_wss, help="Sign this wss:// URL; otherwise --url, as one of wss://."
-)
+@signing_options(AUTH_TOKEN)
 def twilio(
     files: tuple[Path, ...], *, url: str, auth_token_file: Path | None, signed_url: str | None, **options: Any
 ) -> None:
@@ -156,7 +69,7 @@ def twilio(
       linescribe call twilio --auth-token-file auth.token --signed-url wss://calls.example/twilio greeting.wav
       linescribe call twilio --end break --hangup-at 5 greeting.wav
     """
-    play(Dialect.TWILIO, files, url=url, proof=_sign(url, auth_token_file, signed_url), remedies=_SIGNATURE, **options)
+    play(Dialect.TWILIO, files, url=url, proof=sign(url, auth_token_file, signed_url), remedies=SIGNATURE, **options)
 
 
 @click.command()
@@ -172,7 +85,7 @@ def twilio(
 )
 @_number_options
 @click.option("--client-state", metavar="TEXT", default="", help="What Telnyx was told to say of the call.")
-@_authorization_options
+@authorization_options
 def telnyx(
     files: tuple[Path, ...],
     *,
@@ -200,8 +113,8 @@ def telnyx(
     play(
         Dialect.TELNYX,
         files,
-        proof=_authorize(user, password_file, token_file),
-        remedies=_AUTHORIZATION,
+        proof=authorize(user, password_file, token_file),
+        remedies=AUTHORIZATION,
         told={"calling": calling, "called": called, "client_state": client_state},
         **options,
     )
@@ -212,7 +125,7 @@ def telnyx(
 @stream_options(Dialect.SIGNALWIRE)
 @end_option()
 @parameter_option("A <Parameter> of the stream.")
-@_authorization_options
+@authorization_options
 def signalwire(
     files: tuple[Path, ...],
     *,
@@ -233,8 +146,8 @@ def signalwire(
       linescribe call signalwire --encoding L16 --rate 24000 greeting.wav
       linescribe call signalwire --url wss://calls.example/signalwire --token-file stream.token greeting.wav
     """
-    proof = _authorize(user, password_file, token_file)
-    play(Dialect.SIGNALWIRE, files, proof=proof, remedies=_AUTHORIZATION, **options)
+    proof = authorize(user, password_file, token_file)
+    play(Dialect.SIGNALWIRE, files, proof=proof, remedies=AUTHORIZATION, **options)
 
 
 @click.command()
@@ -242,14 +155,7 @@ def signalwire(
 @stream_options(Dialect.PLIVO)
 @end_option(End.CLOSE)
 @parameter_option("One of the stream's extraHeaders.")
-@click.option(
-    "--auth-token-file",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help=f"Sign with the account's auth token in this file; otherwise with that in {PLIVO_AUTH_TOKEN}, if any.",
-)
-@click.option(
-    "--signed-url", metavar="URL", callback=_wss, help="Sign this wss:// URL; otherwise --url, as one of wss://."
-)
+@signing_options(PLIVO_AUTH_TOKEN)
 def plivo(
     files: tuple[Path, ...], *, url: str, auth_token_file: Path | None, signed_url: str | None, **options: Any
 ) -> None:
@@ -267,8 +173,8 @@ def plivo(
       linescribe call plivo --auth-token-file auth.token --signed-url wss://calls.example/plivo greeting.wav
       linescribe call plivo --encoding L16 --rate 16000 --url ws://127.0.0.1:8080/plivo/TOKEN greeting.wav
     """
-    proof = _sign_plivo(url, auth_token_file, signed_url)
-    play(Dialect.PLIVO, files, url=url, proof=proof, remedies=_PLIVO, **options)
+    proof = sign_plivo(url, auth_token_file, signed_url)
+    play(Dialect.PLIVO, files, url=url, proof=proof, remedies=PLIVO, **options)
 
 
 @click.command()
@@ -277,7 +183,7 @@ def plivo(
 @end_option()
 @parameter_option("A parameter of the stream's URL, of which Exotel takes three.")
 @_number_options
-@_authorization_options
+@authorization_options
 def exotel(
     files: tuple[Path, ...],
     *,
@@ -303,8 +209,8 @@ def exotel(
     play(
         Dialect.EXOTEL,
         files,
-        proof=_authorize(user, password_file, token_file),
-        remedies=_AUTHORIZATION,
+        proof=authorize(user, password_file, token_file),
+        remedies=AUTHORIZATION,
         told={"calling": calling, "called": called},
         **options,
     )
