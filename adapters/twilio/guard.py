@@ -16,6 +16,7 @@ from adapters.twilio.telnyx_signature import TIMESTAMP, TelnyxRequest
 from adapters.twilio.telnyx_signature import is_signed as signed_by_telnyx
 from adapters.wire.access import Access, AccessError
 from config.checks import decode_public_key
+from config.secret import MASK
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -90,6 +91,9 @@ class Guard:
 
     def masked(self, text: str) -> str:
         """Take the listener's secrets out of a text."""
+        for account in self._settings.accounts:
+            for secret in (*account.auth_tokens, *account.shared_keys.values()):
+                text = text.replace(secret.reveal(), MASK)
         return self._access.masked(text)
 
     def admit_stream(self, approach: Approach, now: float) -> Pass:

@@ -425,3 +425,83 @@ async def test_a_message_that_no_carrier_sends_ends_its_stream_alone(tmp_path: P
             assert (await stream.closed())[0] == 1009
         (ended,) = await home.inbox.wait("call.ended")
     assert ended["reason"] == "protocol_error"
+
+
+async def test_addresses_that_are_not_allowed_may_sign_as_they_like(tmp_path: Path) -> None:
+    async with twilio_home(tmp_path, hand_written_twiml=True, allowed_peers=["192.0.2.1"]) as home:
+        assert (await refusal(home, "/twilio", signed("/twilio"))).error["code"] == "not_allowed"
+        status, text = await post(home, "/twilio/voice", FORM)
+    assert (status, json.loads(text)["error"]["code"]) == (403, "not_allowed")
+
+
+@pytest.mark.parametrize(("insecure", "stream", "webhook"), [(False, 403, 403), (True, 101, 200)])
+async def test_without_accounts_only_who_is_insecure_takes_what_comes_by_a_proxy(
+    tmp_path: Path, insecure: bool, stream: int, webhook: int
+) -> None:
+    async with twilio_home(tmp_path, accounts=[], insecure=insecure) as home:
+        assert (await refusal(home, "/twilio")).status == stream
+        assert (await post(home, "/twilio/voice", FORM))[0] == webhook
+
+
+async def test_an_account_signs_for_itself_alone(tmp_path: Path) -> None:
+    async with twilio_home(tmp_path, accounts=TWO_ACCOUNTS) as home:
+        signature = sign(Secret(OTHER_TOKEN), f"{PUBLIC}/twilio/voice", FORM.items())
+        status, text = await post(home, "/twilio/voice", FORM, **{"X-Twilio-Signature": signature})
+    assert (status, json.loads(text)["error"]["code"]) == (403, "unsigned")
+
+
+async def test_no_secret_stands_in_a_log_or_an_event(tmp_path: Path) -> None:
+    with capture_logs() as logs:
+        async with twilio_home(tmp_path) as home:
+            path = await stream_path(home)
+            assert (await refusal(home, path, FALSE_HEADER)).status == 403
+            async with line(home.http_port, path, signed(path)) as stream:
+                await stream.say(start({"said": AUTH_TOKEN}), stop(2))
+                await told(stream)
+            (ended,) = await home.inbox.wait("call.ended")
+            form = FORM | {
+                "StreamSid": "MZ1",
+                "StreamEvent": "stream-error",
+                "StreamError": f"{AUTH_TOKEN} " + "x" * 900,
+            }
+            await post(home, "/twilio/status", form)
+    token = path.rpartition("/")[2]
+    assert ended["parameters"]["said"] == "********"
+    assert token not in str(logs)
+    assert AUTH_TOKEN not in str(logs)
+    (warning,) = [each for each in logs if each["event"] == "Twilio could not stream a call"]
+    assert len(warning["error"]) == 200
+
+
+async def test_a_stream_of_which_only_an_error_is_told_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pump, "LAST_WORDS_SECONDS", 0.2)
+    async with (
+        twilio_home(tmp_path, hand_written_twiml=True) as home,
+        line(home.http_port, "/twilio", signed("/twilio")) as stream,
+    ):
+        await stream.say(start())
+        await home.inbox.wait("call.started")
+        form = FORM | {"StreamSid": "MZ1", "StreamEvent": "stream-error", "StreamError": "31903"}
+        assert (await post(home, "/twilio/status", form))[0] == 204
+        assert await told(stream) == (1000, "")
+
+
+async def test_a_call_that_no_route_knows_goes_on_without_room_too_and_that_is_told(tmp_path: Path) -> None:
+    with capture_logs() as logs:
+        async with (
+            twilio_home(tmp_path, CALLS__MAX_CALLS=1, hand_written_twiml=True) as home,
+            line(home.http_port, "/twilio", signed("/twilio")) as stream,
+        ):
+            await stream.say(start(callSid="CA9"))
+            await home.inbox.wait("call.started")
+            for _ in range(2):
+                assert [each.tag for each in await voice(home)] == ["Pause"]
+            await stream.say(stop(2))
+            await told(stream)
+    assert sum("hears an hour of silence" in each["event"] for each in logs) == 1
+    assert any(each.get("reason") == "full; goes on" for each in logs)
+
+
+async def test_a_form_that_is_too_long_is_none(tmp_path: Path) -> None:
+    async with twilio_home(tmp_path) as home:
+        assert (await post(home, "/twilio/voice", FORM | {"x": "y" * 17_000}))[0] == 400

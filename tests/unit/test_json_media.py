@@ -221,6 +221,27 @@ def test_telnyx_may_say_stop_before_the_last_packets() -> None:
     assert lost[-2:] == [Remark(LOST.format(6)), ENDED]
 
 
+def test_half_a_sample_of_a_track_that_start_does_not_name_is_kept_too() -> None:
+    form = {"encoding": "audio/x-l16", "sampleRate": 16000}
+    events = read(start(mediaFormat=form, tracks=None), media(2, 60, payload=b"abc"), media(3, 80, payload=b"d"))
+    assert [event.payload for event in events if isinstance(event, AudioFrame)] == [b"ab", b"cd"]
+
+
+def test_messages_that_are_odd_are_counted_too() -> None:
+    odd = [json.loads(media(number, 60)) for number in (2, 5)]
+    for each in odd:
+        each["media"]["timestamp"] = {}
+    assert begun(*map(json.dumps, odd), stop(6))[-2:] == [Remark(LOST.format(2)), ENDED]
+
+
+@pytest.mark.parametrize("said", [{"streamSid": "MZ1"}, {"callSid": "CA1"}])
+def test_either_name_is_enough_and_may_stand_beside_start(said: dict[str, str]) -> None:
+    for content in ({"event": "start", "start": said}, {"event": "start", "start": {}} | said):
+        (started,) = read(json.dumps(content))
+        assert isinstance(started, StreamStarted)
+        assert (started.stream_id, started.external_call_id) == (said.get("streamSid"), said.get("callSid"))
+
+
 def test_a_message_of_a_depth_that_nobody_sends_means_nothing() -> None:
     deep = '{"event":"media","x":' + "[" * 100_000 + "]" * 100_000 + "}"
     assert begun(deep, media(2, 60)) == [AudioFrame("inbound", ULAW, FRAME, 60)]
