@@ -37,7 +37,13 @@ DISTANCE_MS = 700
 
 
 async def post(home: House, path: str, form: dict[str, str], **headers: str) -> tuple[int, str]:
-    """Post a form as Twilio does, signed unless there is another signature."""
+    """Post a form as Twilio does, signed unless there is another signature; give the answer's status and text."""
+    status, text, _ = await asked(home, path, form, **headers)
+    return status, text
+
+
+async def asked(home: House, path: str, form: dict[str, str], **headers: str) -> tuple[int, str, str]:
+    """Do the same; give the kind of the text, too."""
     signature = sign(Secret(AUTH_TOKEN), PUBLIC + path, form.items())
     async with (
         aiohttp.ClientSession() as session,
@@ -47,12 +53,12 @@ async def post(home: House, path: str, form: dict[str, str], **headers: str) -> 
             headers={"Content-Type": "application/x-www-form-urlencoded", "X-Twilio-Signature": signature} | headers,
         ) as response,
     ):
-        return response.status, await response.text()
+        return response.status, await response.text(), response.content_type
 
 
 async def voice(home: House, **said: str) -> ET.Element:
-    status, text = await post(home, "/twilio/voice", FORM | said)
-    assert status == 200, text
+    status, text, kind = await asked(home, "/twilio/voice", FORM | said)
+    assert (status, kind) == (200, "text/xml"), text
     return ET.fromstring(text)  # noqa: S314  our own
 
 
@@ -78,7 +84,7 @@ async def told(stream: WebSocketLine) -> tuple[int, str]:
 
 async def test_a_call_is_asked_about_streamed_and_transcribed(tmp_path: Path) -> None:
     async with twilio_home(tmp_path, labels={"inbound": "customer"}) as home:
-        path = await stream_path(home)
+        path = await stream_path(home, ForwardedFrom="+15550102")
         async with line(home.http_port, path, signed(path)) as stream:
             await stream.say(hello(), start({"queue": "support"}), *spoken(), stop(400))
             assert await told(stream) == (1000, "")
@@ -97,6 +103,7 @@ async def test_a_call_is_asked_about_streamed_and_transcribed(tmp_path: Path) ->
         "calling": "+15550100",
         "called": "+15550101",
         "direction": "inbound",
+        "forwarded_from": "+15550102",
         "queue": "support",
     }
     assert (final["track"], final["label"], final["text"] != "") == ("inbound", "customer", True)
