@@ -172,7 +172,7 @@ class Registry:
             return False
         if external_call_id is not None:
             return self._is_open((voucher, external_call_id))
-        return any(key[0].startswith(voucher) and self._is_open(key) for key in self._joinable)
+        return any(f"{key[0]}/".startswith(f"{voucher.rstrip('/')}/") and self._is_open(key) for key in self._joinable)
 
     def admit(self, offer: StreamOffer, peer: Peer, arrived_at: float) -> CallStream:
         """Take a stream into its call, or open one for it. Raises Refusal."""

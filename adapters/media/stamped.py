@@ -85,6 +85,7 @@ class StampedTimeline(TrackClock):
         """... and ends. Unknown where stamps begin: what comes first need not be the first."""
         self._held: list[_Held] = []
         """Frames behind a hole, in the order of their stamps; of the same, as they came."""
+        self._uneven_ms: float = UNEVEN_MS
         self._late_in_a_row = 0
         self._least_delay = 0.0
         """How long after it was said, by its stamp, audio is there that came fastest."""
@@ -97,7 +98,7 @@ class StampedTimeline(TrackClock):
         self._now = arrived_at
         if frame.wire_ms is not None and not self._held:
             at_ms = frame.wire_ms - self._zero_stamp
-            if self._last_ms <= at_ms < self._end_ms + UNEVEN_MS and at_ms <= self._latest_ms(arrived_at):
+            if self._last_ms <= at_ms < self._end_ms + self._uneven_ms and at_ms <= self._latest_ms(arrived_at):
                 self._last_arrival = arrived_at
                 return ((self._append(at_ms, seconds, arrived_at), frame),)
         return self._sort(frame, seconds, arrived_at)
@@ -180,7 +181,7 @@ class StampedTimeline(TrackClock):
     def _release(self) -> list[Piece]:
         """Give what is next by its stamp, or has waited long enough."""
         pieces = []
-        while self._held and (self._held[0].at_ms < self._end_ms + UNEVEN_MS or self._has_waited()):
+        while self._held and (self._held[0].at_ms < self._end_ms + self._uneven_ms or self._has_waited()):
             pieces.append(self._let_go())
         return pieces
 
@@ -198,6 +199,7 @@ class StampedTimeline(TrackClock):
         """Append a frame's audio; tell how many seconds of silence come before it."""
         self._last_ms = at_ms
         self._end_ms = at_ms + seconds * 1000
+        self._uneven_ms = min(UNEVEN_MS, max(1.0, 750.0 * seconds))  # the hole of a lost frame must be seen
         self._late_in_a_row = 0
         hole = at_ms / 1000 - self._position
         silence = self._append_silence(hole) if hole * 1000 >= UNEVEN_MS else 0.0

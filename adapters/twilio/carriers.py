@@ -24,7 +24,8 @@ ENCODINGS = {
 }
 """What carriers write, without `audio/` and `x-`; the last two are Exotel's words. All L16 here is little-endian."""
 
-_ENCODING = re.compile(r"(?:audio/)?(?:x-)?([a-z0-9]+)(?:; ?rate=([0-9]{1,6}))?", re.ASCII)
+_ENCODING = re.compile(r"(?:audio/)?(?:x-)?([a-z0-9]+)(;.*)?", re.ASCII)
+_RATE = re.compile(r"; *rate=([0-9]{1,6})(?![0-9])", re.ASCII)
 
 LONGEST_QUOTE = 40
 
@@ -54,7 +55,8 @@ class Carrier(msgspec.Struct, frozen=True, kw_only=True):
         written = self.usual.value if said.encoding is None else said.encoding
         found = _ENCODING.fullmatch(written.lower())
         encoding = ENCODINGS.get(found[1]) if found else None
-        written_hz = int(found[2]) if found and found[2] else TELEPHONE_HZ
+        behind = _RATE.search(found[2] or "") if found else None
+        written_hz = int(behind[1]) if behind else TELEPHONE_HZ
         rate_hz = written_hz if said.rate_hz is None else said.rate_hz
         if encoding is None or rate_hz not in RATES_HZ or said.channels not in {None, 1}:
             what = f"{written[:LONGEST_QUOTE]!r} at {rate_hz} Hz on {said.channels or 1} channel(s)"

@@ -138,7 +138,7 @@ class JsonMediaWire:
     def receive_data(self, data: str | bytes) -> list[StreamEvent]:
         """Take one message. Raises WireError where `start` cannot be used, or hardly anything means anything."""
         events = self._meaning(data) if isinstance(data, str) else None
-        self._patience.judge(meant=events is not None, events=events or ())
+        self._patience.judge(meant=events is not None)
         return events or []
 
     def _meaning(self, text: str) -> list[StreamEvent] | None:
@@ -224,8 +224,13 @@ class JsonMediaWire:
     def _press(self, dtmf: Mapping[str, Any]) -> list[StreamEvent] | None:
         digit = str(dtmf.get("digit", "")).upper()
         named = str(dtmf.get("track", INBOUND)).removesuffix(SUFFIX)
-        track = self._heard.get(named, next(iter(self._heard.values()), None))
-        return [DigitPressed(track, digit)] if digit in DIGITS and track is not None else None
+        if digit not in DIGITS:
+            return None
+        if self._heard:
+            return [DigitPressed(self._heard.get(named, next(iter(self._heard.values()))), digit)]
+        voice = self._voices.get(named, self._voices[INBOUND])
+        self._heard[voice.id] = voice.id
+        return [TrackStarted(voice), DigitPressed(voice.id, digit)]
 
     def _end(self) -> list[StreamEvent]:
         missing = self._sequence.missing

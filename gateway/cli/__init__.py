@@ -21,7 +21,7 @@ COMMANDS = {
     "twilio": ("gateway.cli.twilio", "twilio", "Have calls of Twilio's transcribed that are in progress."),
     "transcribe": ("gateway.cli.transcribe", "transcribe", "Transcribe audio files."),
     "models": ("gateway.cli.models", "models", "See, fetch, check and try the models that transcribe."),
-    "demo": ("gateway.cli.demo", "demo", "Watch three calls being transcribed, start to end."),
+    "demo": ("gateway.cli.demo", "demo", "Watch four calls being transcribed, start to end."),
 }
 
 

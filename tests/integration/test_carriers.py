@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from adapters.twilio.plivo_signature import sign
 from adapters.twilio.server import MOST_WAITING
@@ -79,6 +80,28 @@ async def test_plivo_signs_and_what_it_does_not_sign_is_not_believed(tmp_path: P
             await known.say(*stream("peer-plivo"))
             (started,) = await home.inbox.wait("call.started")
     assert started["parameters"] == {"accountId": "10000000"}
+
+
+async def test_plivo_signs_with_the_main_accounts_token_too_and_no_path_stands_in_the_log(tmp_path: Path) -> None:
+    with capture_logs() as logs:
+        async with house(tmp_path, PLIVO=listener(auth_tokens=[SECRET]), HTTP__PUBLIC_URL=PUBLIC) as home:
+            path = "/plivo/plivo/a-secret-of-somebodys"
+            async with connected(home.http_port) as stranger:
+                assert (await stranger.ask(upgrade(path))).status == 403
+            signature = sign(Secret(SECRET), f"http://calls.example.test{path}", "17")
+            shown = [f"X-Plivo-Signature-Ma-V3: {signature}", "X-Plivo-Signature-V3-Nonce: 17"]
+            async with line(home.http_port, path, *shown) as known:
+                await known.say(*stream("peer-plivo"))
+                await home.inbox.wait("call.started")
+    assert "a-secret-of-somebodys" not in str(logs)
+
+
+async def test_a_listener_of_plivos_that_knows_nobody_takes_this_machine_alone(tmp_path: Path) -> None:
+    async with (
+        house(tmp_path, PLIVO=listener(), HTTP__PUBLIC_URL=PUBLIC) as home,
+        connected(home.http_port) as stranger,
+    ):
+        assert (await stranger.ask(upgrade("/plivo"))).error["code"] == "not_local"
 
 
 JAMBONZ = {

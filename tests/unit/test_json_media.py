@@ -272,6 +272,13 @@ def test_a_key_is_told_where_it_is_one(dtmf: object, pressed: list[StreamEvent])
     assert begun(json.dumps({"event": "dtmf", "dtmf": dtmf})) == pressed
 
 
+def test_a_key_before_any_audio_begins_its_track() -> None:
+    key = json.dumps({"event": "dtmf", "dtmf": {"digit": "7"}})
+    frame = AudioFrame("inbound", ULAW, FRAME, 60)
+    events = read(start(tracks=None), key, key, media(2, 60))
+    assert events[1:] == [TrackStarted(INBOUND), *[DigitPressed("inbound", "7")] * 2, frame]
+
+
 def test_what_is_in_order_and_nothing_to_us_costs_no_patience() -> None:
     mark = json.dumps({"event": "mark", "mark": {"name": "x"}})
     assert begun(*[mark] * (2 * MOST_MEANINGLESS)) == []

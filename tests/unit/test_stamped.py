@@ -234,6 +234,16 @@ def test_what_is_swapped_within_60_ms_gives_the_same_audio(delays_ms: list[float
     assert line.track.late_frames == 0
 
 
+@pytest.mark.parametrize("ms", [5, 10, 20, 40])
+def test_neighbours_that_are_swapped_are_both_heard_however_short_they_are(ms: int) -> None:
+    line = Line()
+    order = [*range(1, 101), 102, 101, *range(103, 201)]
+    for at, number in enumerate(order, 1):
+        line.send(200 + at * ms, TWILIO + number * ms, number, ms)
+    line.finish()
+    assert [number for number, _ in line.heard if number] == list(range(1, 201))
+
+
 def test_a_lost_frame_and_those_behind_it_wait_no_longer_than_60_ms() -> None:
     sent = steady(60)
     del sent[30]
