@@ -15,7 +15,7 @@ from gateway.ids import uuid7
 from gateway.joining import announced, facts, join_key, voucher_of
 from gateway.registrations import RegistrationConflictError, Registrations, RegistrationsFullError
 from gateway.session import CallSession
-from gateway.wishes import read_wishes
+from gateway.settling import settings_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -181,7 +181,7 @@ class Registry:
             raise self.door.refusal(RefusalReason.UNREGISTERED)
         if registration is not None:
             offer = announced(offer, registration)
-        settings = self._settings(offer, registration)
+        settings = settings_for(offer, registration, self._routes, self._means.settings.models)
         key = join_key(offer)
         session = self._joinable[key] if key and self._is_open(key) else None
         if session is None:
@@ -192,39 +192,6 @@ class Registry:
             self._registrations.forget(registration.stream_id)
             self._came[registration.stream_id] = (session, registration)
         return session.join(offer, peer, settings, arrived_at)
-
-    def _settings(self, offer: StreamOffer, registration: Registration | None) -> CallSettings:
-        """Lay over one another what its route says of a stream, what it asks for, and what was announced of it."""
-        settings = self._routes.choose(facts(offer.listener, offer.started.parameters))
-        if offer.started.wishes:
-            settings = self._wished(settings, offer)
-        if registration is None:
-            return settings
-        return settings.refined(
-            language=registration.language,
-            languages=registration.languages,
-            options=registration.options,
-            endpoints=registration.endpoints,
-            labelled=registration.label is not None,
-        )
-
-    def _wished(self, settings: CallSettings, offer: StreamOffer) -> CallSettings:
-        wishes, problems = read_wishes(offer.started.wishes, self._means.settings.models)
-        if problems:
-            log.warning(
-                "what a stream asks for cannot be had, and is left aside",
-                listener=offer.listener.name,
-                stream_id=offer.started.stream_id,
-                peer=offer.address,
-                errors=problems,
-            )
-        return settings.refined(
-            language=wishes.language,
-            languages=wishes.allowed_languages,
-            options=wishes.options,
-            endpoints=None,
-            labelled=wishes.label is not None,
-        )
 
     def _begin(self, offer: StreamOffer, settings: CallSettings, key: JoinKey | None, arrived_at: float) -> CallSession:
         reason = self._why_no_more() or (RefusalReason.FULL if self._full(settings) else None)
