@@ -35,25 +35,32 @@ MOST_HELD = 16
 LEAP_MS = 1_000
 """Stamps that go back by more, or say that audio is to be spoken so much later, are wrong."""
 
-MOST_LATE = 50
+MOST_LATE = 5
 """So many late frames in a row are not late: their stamps are wrong."""
+
+MOST_BASES = 4
 
 Piece: TypeAlias = "tuple[float, AudioFrame]"
 """A frame whose turn it is, and the seconds of silence before it."""
 
 
 class StampClock:
-    """Which stamp of a stream stands at which moment, the same for all of its tracks."""
+    """Which stamp of a stream stands at which moment, the same for all of its tracks.
+
+    Where stamps leap it begins anew; what held before is remembered, for the other tracks come to it in their turn.
+    """
 
     def __init__(self) -> None:
-        self._first: tuple[int, float] | None = None
+        self._bases: list[tuple[int, float]] = []
 
-    def stamp_at(self, zero: float, stamp: int, moment: float) -> int:
-        """Tell which stamp stands at `zero`, if the first one that was ever asked with stands at its moment."""
-        if self._first is None:
-            self._first = stamp, moment
-        first, stands_at = self._first
-        return first - round((stands_at - zero) * 1000)
+    def known(self, zero: float) -> list[int]:
+        """Tell which stamp stands at `zero`, by each beginning that is remembered, the latest first."""
+        return [first - round((stands_at - zero) * 1000) for first, stands_at in reversed(self._bases)]
+
+    def begin(self, zero: float, stamp: int, moment: float) -> int:
+        """Let a stamp stand at its moment from here on; tell which stands at `zero` then."""
+        self._bases = [*self._bases[-MOST_BASES + 1 :], (stamp, moment)]
+        return stamp - round((moment - zero) * 1000)
 
 
 class _Held(msgspec.Struct, frozen=True):
@@ -158,11 +165,14 @@ class StampedTimeline(TrackClock):
         start = max(self._zero, arrived_at - seconds)
         if not self._begun:
             self._begun = True
-            self._zero_stamp = self._stamps.stamp_at(self._zero, stamp, start)
+            known = self._stamps.known(self._zero)
+            self._zero_stamp = known[0] if known else self._stamps.begin(self._zero, stamp, start)
         if not self._leaps(stamp - self._zero_stamp, arrived_at):
             return ()
         before = self.flush()
-        self._zero_stamp = StampClock().stamp_at(self._zero, stamp, start)
+        earliest, latest = (start - self._zero) * 1000 - LEAP_MS, self._latest_ms(arrived_at)
+        known = [each for each in self._stamps.known(self._zero) if earliest < stamp - each <= latest]
+        self._zero_stamp = known[0] if known else self._stamps.begin(self._zero, stamp, start)
         self._last_ms = self._end_ms = -math.inf
         self._least_delay = 0.0
         self._watched_since = None

@@ -210,6 +210,29 @@ def test_two_tracks_keep_their_distance_whatever_the_jitter(
     assert begun[1] - begun[0] == offset_ms
 
 
+def test_after_a_stall_at_the_beginning_a_speaker_who_begins_later_keeps_the_distance() -> None:
+    stamps = StampClock()
+    caller, agent = Line(stamps), Line(stamps)
+    sent = [(caller, Sent(max(3_000, 20 * at + 20) + 300, TWILIO + 20 * at, at + 1)) for at in range(400)]
+    sent += [(agent, Sent(20 * at + 320, TWILIO + 20 * at, at + 1)) for at in range(250, 400)]
+    for line, each in sorted(sent, key=lambda pair: pair[1].at_ms):
+        line.send(*each)
+        line.settle()
+    for line in (caller, agent):
+        line.finish()
+    starts = [line.samples.index(390) / 16 - line.track.put_back_ms for line in (caller, agent)]
+    assert abs(starts[0] - starts[1]) <= 20
+
+
+def test_a_frame_with_a_stamp_of_the_future_costs_no_more_than_a_moment() -> None:
+    line = Line()
+    for at in range(1, 200):
+        line.send(20 * at + 300, TWILIO + 20 * at + 900 * (at == 100), at)
+    line.finish()
+    heard = {number for number, _ in line.heard}
+    assert len(set(range(1, 200)) - heard) <= MOST_LATE
+
+
 def test_a_track_whose_stamps_count_from_its_own_beginning_has_its_own_clock() -> None:
     stamps = StampClock()
     Line(stamps).play(steady(500))
