@@ -19,7 +19,7 @@ from adapters.stream import (
     Track,
     WireError,
 )
-from adapters.wire.parameters import LONGEST_NAME, bounded, read_object
+from adapters.wire.parameters import LONGEST_NAME, bounded, named, read_object
 from adapters.wire.patience import Patience
 
 if TYPE_CHECKING:
@@ -96,11 +96,11 @@ class ChanWebSocketWire:
             raise WireError("expected MEDIA_START of chan_websocket first")
         self._format = _format(event.get("format"))
         # Before 20.17, 22.7 and 23.1 plain text tells the channel's name alone.
-        channel = next(filter(None, (_name(event.get(key)) for key in ("channel_id", "channel"))), None)
+        channel = next(filter(None, (named(event.get(key)) for key in ("channel_id", "channel"))), None)
         variables = _variables(event.get("channel_variables"))
         said = (*self._query.items(), *variables.items())
         parameters, all_kept = bounded(said)
-        call = next((variables[name] for name in CALL_NAMES if _name(variables.get(name))), channel)
+        call = next((variables[name] for name in CALL_NAMES if named(variables.get(name))), channel)
         return StreamStarted(
             stream_id=channel,
             external_call_id=call,
@@ -133,7 +133,3 @@ def _variables(given: object) -> dict[str, str]:
         return {}
     plain = {name.lstrip("_"): value for name, value in given.items() if isinstance(value, str)}
     return {name: value for name, value in plain.items() if not name.startswith(ITS_OWN)}
-
-
-def _name(given: object) -> str | None:
-    return given if isinstance(given, str) and 0 < len(given) <= LONGEST_NAME else None

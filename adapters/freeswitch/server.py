@@ -27,6 +27,11 @@ PATH = "/freeswitch"
 STRANGER_SECONDS = 5.0
 """Where a token may come in the metadata, anybody may connect, but has no longer than that to show it."""
 
+CROSSED = (
+    "the URL names another call than the metadata, which is believed: FreeSWITCH mixes calls up once a handshake of its"
+    " was never answered, until it is restarted (docs/freeswitch.md)"
+)
+
 REMEDY = "say in the URL what the command says, as in ?rate=16000&channels=2 with stereo 16k (docs/freeswitch.md)"
 ADVICE = {
     RateVerdict.SLOW: f"less audio comes than the rate says that it is taken to have: {REMEDY}",
@@ -52,7 +57,7 @@ class FreeSwitchDialect:
     def visit(self, approach: Approach, query: Mapping[str, str], _now: float) -> Visit:
         """Read what the dialplan wrote into the URL. Raises AccessError and ValueError."""
         shown = self.access.check(approach)
-        introduction = Introduction(self._settings, query, self.access, shown=shown)
+        introduction = Introduction(self._settings, query, self.access, shown=shown, crossed=CROSSED)
         # Stereo and mixed forks send nothing at all until the other side speaks; but metadata comes at once.
         patience = self._settings.first_message_seconds
         limits = Limits(

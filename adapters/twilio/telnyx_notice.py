@@ -13,7 +13,7 @@ import msgspec
 
 from adapters.twilio.reports import without_urls
 from adapters.twilio.signature import read_form
-from adapters.wire.parameters import LONGEST_NAME, read_object
+from adapters.wire.parameters import named, part, read_object
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -58,12 +58,12 @@ def read_notice(body: bytes) -> Notice:
 
 
 def _of_voice_api(content: Mapping[str, Any]) -> Notice:
-    data = _part(content, "data")
-    payload = _part(data, "payload")
+    data = part(content, "data")
+    payload = part(data, "payload")
     return Notice(
-        event=_name(data.get("event_type")),
-        stream_id=_name(payload.get("stream_id")),
-        call_id=_name(payload.get("call_control_id")),
+        event=named(data.get("event_type")),
+        stream_id=named(payload.get("stream_id")),
+        call_id=named(payload.get("call_control_id")),
         reason=_reason(payload.get("failure_reason")),
     )
 
@@ -71,19 +71,10 @@ def _of_voice_api(content: Mapping[str, Any]) -> Notice:
 def _of_texml(form: Mapping[str, str]) -> Notice:
     return Notice(
         event=OF_TEXML.get(form.get("StreamEvent", "")),
-        stream_id=_name(form.get("StreamSid")),
-        call_id=_name(form.get("CallSid")),
+        stream_id=named(form.get("StreamSid")),
+        call_id=named(form.get("CallSid")),
         reason=_reason(form.get("StreamError")),
     )
-
-
-def _part(content: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    part = content.get(name)
-    return part if isinstance(part, dict) else {}
-
-
-def _name(given: object) -> str | None:
-    return given if isinstance(given, str) and 0 < len(given) <= LONGEST_NAME else None
 
 
 def _reason(given: object) -> str:

@@ -23,10 +23,7 @@ if TYPE_CHECKING:
 NO_JSON = "metadata that is no JSON object is kept as the parameter metadata: look at its quotes"
 ODD_RATE = "the metadata names a rate that cannot be taken, and it is left aside: send 8 or 16 kHz, and say the same"
 TOO_MUCH = "more metadata came than is kept: 64 parameters, of 8,192 characters each, 16,000 in all"
-CROSSED = (
-    "the URL names another call than the metadata, which is believed: FreeSWITCH mixes calls up once a handshake of its"
-    " was never answered, until it is restarted (docs/freeswitch.md)"
-)
+CROSSED = "the URL names another call than the metadata, which is believed"
 NO_TOKEN = "expected a token of the listener's credentials in the metadata, which comes first"  # noqa: S105  no secret
 
 
@@ -58,7 +55,7 @@ class Introduction:
     """Puts together what is said of one stream. Raises ValueError where its URL cannot be used.
 
     Where a client has not `shown` a credential, its metadata must hold a token. `translate` puts what it says into
-    the words that are known here.
+    the words that are known here; `crossed` is what is said where URL and metadata name two calls.
     """
 
     def __init__(
@@ -69,9 +66,11 @@ class Introduction:
         *,
         shown: bool,
         translate: Callable[[dict[str, Any]], dict[str, Any]] = dict,
+        crossed: str = CROSSED,
     ) -> None:
         self._settings = settings
         self._translate = translate
+        self._crossed = crossed
         self._url = read({access.masked(name): access.masked(value) for name, value in query.items()}, strict=True)
         self._access = access
         self._shown = shown
@@ -95,7 +94,7 @@ class Introduction:
             NO_JSON: content is None,
             ODD_RATE: said.odd_rate,
             TOO_MUCH: not all_kept,
-            CROSSED: crossed,
+            self._crossed: crossed,
         }
         call = said.call or self._url.call
         tracks = self._tracks(said)

@@ -24,7 +24,7 @@ from adapters.stream import (
     Track,
     TrackStarted,
 )
-from adapters.wire.parameters import LONGEST_NAME, flat, read_object
+from adapters.wire.parameters import flat, named, part, read_object
 from adapters.wire.patience import Patience
 from adapters.wire.sequence import Sequence
 
@@ -206,7 +206,7 @@ class JsonMediaWire:
             case "start" if self._format is None:
                 return [self._start(content)]
             case "dtmf" if self._format is not None:
-                return self._press(_part(content, "dtmf"))
+                return self._press(part(content, "dtmf"))
             case "stop" if self._format is not None:
                 return self._end()
             case "error":
@@ -248,15 +248,15 @@ class JsonMediaWire:
 
 def beginning(content: Mapping[str, Any], names: Names) -> Beginning:
     """Read `start`; ids and parameters may stand in it or beside it."""
-    start = _part(content, "start")
-    form = _part(start, names.format)
+    start = part(content, "start")
+    form = part(start, names.format)
     apart = {names.stream, names.call, names.format, names.parameters, "tracks"}
     encoding = form.get("encoding")
     tracks = start.get("tracks")
     return Beginning(
-        stream_id=_name(start.get(names.stream)) or _name(content.get(names.stream)),
-        call_id=_name(start.get(names.call)) or _name(content.get(names.call)),
-        account_id=_name(start.get(names.account)) or _name(content.get(names.account)),
+        stream_id=named(start.get(names.stream)) or named(content.get(names.stream)),
+        call_id=named(start.get(names.call)) or named(content.get(names.call)),
+        account_id=named(start.get(names.account)) or named(content.get(names.account)),
         tracks=tuple(each for each in tracks if isinstance(each, str)) if isinstance(tracks, list) else (),
         encoding=encoding if isinstance(encoding, str) else None,
         rate_hz=_integer(form.get(names.rate)),
@@ -264,11 +264,6 @@ def beginning(content: Mapping[str, Any], names: Names) -> Beginning:
         parameters=tuple(_written(start.get(names.parameters) or content.get(names.parameters), names.parameters)),
         facts=tuple(flat({name: value for name, value in start.items() if name not in apart})),
     )
-
-
-def _part(content: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    part = content.get(name)
-    return part if isinstance(part, dict) else {}
 
 
 def _written(given: object, name: str) -> Iterator[tuple[str, str]]:
@@ -280,10 +275,6 @@ def _written(given: object, name: str) -> Iterator[tuple[str, str]]:
         parts = [part.partition("=") for part in _SEPARATOR.split(given)]
         pairs = [(before.strip(), after.strip()) for before, _, after in parts]
         yield from pairs if all(mark and before.strip() for before, mark, _ in parts) else [(name, given)]
-
-
-def _name(given: object) -> str | None:
-    return given if isinstance(given, str) and 0 < len(given) <= LONGEST_NAME else None
 
 
 def _integer(given: object) -> int | None:

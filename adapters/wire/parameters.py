@@ -45,6 +45,17 @@ def _no_deeper(value: object, levels: int) -> bool:
     return levels > 0 and all(_no_deeper(one, levels - 1) for one in inner)
 
 
+def part(content: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """Give the object that stands under a name; an empty one where there is none."""
+    found = content.get(name)
+    return found if isinstance(found, dict) else {}
+
+
+def named(given: object) -> str | None:
+    """Read what a peer calls something; None where that is no name."""
+    return given if isinstance(given, str) and 0 < len(given) <= LONGEST_NAME else None
+
+
 def flat(content: Mapping[str, Any], levels: int = MOST_LEVELS) -> Iterator[tuple[str, str]]:
     """Give the values of a JSON object as text, those of objects within it under `outer.inner`; null is left out."""
     for name, value in content.items():

@@ -134,9 +134,8 @@ def freeswitch(
     planned = []
     for played, pcm in _sounds(both or files, plan.rate_hz, paired=bool(both), is_mixed=is_mixed):
         for name in (str(uuid.uuid4()) for _ in range(calls)):
-            has_own = no_metadata or metadata is not None
-            said = plan if has_own else msgspec.structs.replace(plan, metadata=_call_id(name))
-            play_it = partial(play, pcm, plan=said)
+            own = {} if no_metadata or metadata is not None else {"metadata": _call_id(name)}
+            play_it = partial(play, pcm, plan=msgspec.structs.replace(plan, **own))
             planned.append(Planned(name=name, files=played, url=url, play=play_it, unheard=unheard))
     run(planned, interims=interims)
 

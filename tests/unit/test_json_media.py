@@ -338,12 +338,12 @@ def test_a_message_that_is_cut_or_changed_is_read_or_means_nothing(message: str,
     at = data.draw(st.integers(0, len(message)))
     changed = message[:at] + data.draw(st.text(max_size=4)) + message[data.draw(st.integers(at, len(message))) :]
     reader = wire()
-    for each in (start(), changed, media(9, 80)):
-        try:
-            events = reader.receive_data(each)
-        except WireError:
-            return
-        assert len(events) <= 2
+    reader.receive_data(start())
+    try:
+        reader.receive_data(changed)
+    except WireError:
+        return
+    assert reader.receive_data(media(9, 80)) == [AudioFrame("inbound", ULAW, FRAME, 80)], "what follows is heard"
 
 
 JSON = st.recursive(
