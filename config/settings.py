@@ -216,6 +216,10 @@ class Delivery(Group, frozen=True, kw_only=True):
     interim_timeout_seconds: Positive = 2.0
     interim_concurrency: Annotated[int, msgspec.Meta(ge=1, le=256)] = 8
     keep_hours: Positive = 168.0
+    keep_dead_hours: Positive = 720.0
+    most_store_mib: Annotated[int, msgspec.Meta(ge=16)] = 4096
+    breaker_failures: Count = 10
+    breaker_rest_seconds: Positive = 60.0
 
     def __post_init__(self) -> None:
         distinct("names in delivery.endpoints", [endpoint.name for endpoint in self.endpoints])

@@ -11,9 +11,10 @@ from adapters.stream import StreamEnd
 from gateway.events import CallEnded, Source, StoredEvent, store
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from gateway.delivery.outbox import Outbox, UnfinishedCall
+    from gateway.delivery.recipients import Recipient
 
 log = structlog.get_logger()
 
@@ -34,17 +35,16 @@ _decoder = msgspec.json.Decoder(_Body)
 
 async def end_unfinished_calls(
     outbox: Outbox,
-    publish: Callable[[StoredEvent, Sequence[str]], Awaitable[None]],
+    publish: Callable[[StoredEvent, Sequence[Recipient]], Awaitable[None]],
     wall: Callable[[], float],
-    endpoints: Collection[str],
 ) -> int:
     """Publish `call.ended`, reason `gateway_restart`, for every stored call without one; tell how many.
 
-    Each goes where its call's other events went, as far as those `endpoints` are still there.
+    Each goes to whom its call's other events were for.
     """
     calls = await outbox.unfinished_calls()
     for call in calls:
-        await publish(store(_ended(call), wall()), [name for name in call.endpoints if name in endpoints])
+        await publish(store(_ended(call), wall()), call.recipients)
         log.warning("call ended by a restart", call_id=call.call_id, events=call.last_sequence + 1)
     return len(calls)
 

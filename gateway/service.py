@@ -29,10 +29,10 @@ from adapters.wire.server import announce
 from adapters.wire.server import routes as ways_in
 from asr.scheduler import Scheduler
 from gateway.assembling import normalizer, spool, waiting_limits
+from gateway.delivery.deliveries import Deliveries
 from gateway.delivery.interims import Interims
-from gateway.delivery.outbox import Outbox, OutboxError
 from gateway.delivery.posting import new_session
-from gateway.delivery.sender import Sender
+from gateway.delivery.recipients import Recipient
 from gateway.http.calls import CallsApi
 from gateway.http.metrics import MetricsPage
 from gateway.http.server import HttpServer
@@ -47,17 +47,14 @@ from gateway.routes import Routes
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    import aiohttp
-
     from adapters.wire.server import WebSocketServer
     from asr.types import Engine
-    from config.settings import Endpoint, Settings
+    from config.settings import Settings
     from gateway.events import StoredEvent
 
 log = structlog.get_logger()
 
 TICK_SECONDS = 0.1
-PRUNE_SECONDS = 3600.0
 
 # How the time of a hurried end is spent. Beside these, connections have two seconds for their farewell.
 DECODE_SHARE = 0.4
@@ -95,8 +92,9 @@ class Gateway:
         self, settings: Settings, engine: Engine, *, probe: Callable[[str], None] = lambda _point: None
     ) -> None:
         self._settings = settings
-        self._probe = probe
-        self._outbox = Outbox(state_directory(settings), clock=wall, probe=probe)
+        self._deliveries = Deliveries(
+            settings.delivery, state_directory(settings), clock=clock, wall=wall, random=random.random, probe=probe
+        )
         self._scheduler = Scheduler(
             engine,
             clock=clock,
@@ -131,7 +129,6 @@ class Gateway:
         self._webhooks = [*self._twilio.routes, *telnyx]
         self._servers: list[AudioSocketServer | WebSocketServer] = [*self._audiosockets]
         self._servers += chain.from_iterable(self._websockets.values())
-        self._senders: list[Sender] = []
         self._drain = asyncio.Event()
         self._hurry = asyncio.Event()
 
@@ -160,17 +157,15 @@ class Gateway:
         Raises OutboxError or OSError when the store or a port cannot be had.
         """
         async with AsyncExitStack() as stack:
-            stack.push_async_callback(self._outbox.close, self._settings.calls.hurry_seconds * STORE_SHARE)
+            stack.push_async_callback(self._deliveries.close, self._settings.calls.hurry_seconds * STORE_SHARE)
             if not await self._recover():
                 return
             session = await stack.enter_async_context(new_session())
-            self._senders = [self._sender(endpoint, session) for endpoint in self._settings.delivery.endpoints]
-            if not self._senders:
+            if not self._settings.delivery.endpoints:
                 log.warning("no endpoint: events are stored and sent to nobody (delivery.endpoints)")
             async with asyncio.TaskGroup() as group:
-                sending = [group.create_task(sender.run()) for sender in self._senders]
-                others = [self._scheduler.run(), self._interims.run(session), self._tick(), self._prune()]
-                tasks = [*sending, *(group.create_task(each) for each in others)]
+                sending = [self._deliveries.run(session), self._interims.run(session)]
+                tasks = [group.create_task(each) for each in (*sending, self._scheduler.run(), self._tick())]
                 await self._serve(group, on_ready)
                 await self._finish_sending()
                 for task in tasks:
@@ -188,9 +183,8 @@ class Gateway:
         return not recovering.cancelled()
 
     async def _open_store(self) -> None:
-        await self._outbox.start()
-        endpoints = {endpoint.name for endpoint in self._settings.delivery.endpoints}
-        await end_unfinished_calls(self._outbox, self._publish, wall, endpoints)
+        await self._deliveries.open()
+        await end_unfinished_calls(self._deliveries.outbox, self._deliveries.publish, wall)
 
     async def _serve(self, group: asyncio.TaskGroup, on_ready: Callable[[Ready], None]) -> None:
         calls = group.create_task(self._registry.run())
@@ -245,29 +239,11 @@ class Gateway:
 
     async def _finish_sending(self) -> None:
         """Send what can be sent now; the rest is stored."""
-        seconds = self._settings.calls.hurry_seconds * SEND_SHARE
-        await asyncio.gather(*(sender.flush(seconds) for sender in self._senders))
-        try:
-            undelivered = await asyncio.wait_for(self._outbox.pending(), seconds)
-        except (TimeoutError, OutboxError):
-            undelivered = None  # the store does not answer: it has said so itself
+        undelivered = await self._deliveries.finish(self._settings.calls.hurry_seconds * SEND_SHARE)
         log.info("stopped", undelivered=undelivered)
 
     async def _publish(self, event: StoredEvent, endpoints: Sequence[str]) -> None:
-        await self._outbox.append(event, endpoints)
-        for sender in self._senders:
-            sender.wake()
-
-    def _sender(self, endpoint: Endpoint, session: aiohttp.ClientSession) -> Sender:
-        return Sender(
-            self._outbox,
-            endpoint,
-            self._settings.delivery,
-            session=session,
-            clock=wall,
-            random=random.random,
-            probe=self._probe,
-        )
+        await self._deliveries.publish(event, [Recipient(name) for name in endpoints])
 
     async def _tick(self) -> None:
         while True:
@@ -281,13 +257,3 @@ class Gateway:
                 server.tick(now)
             if self._tls:
                 self._tls.tick(now)
-
-    async def _prune(self) -> None:
-        while True:
-            try:
-                forgotten = await self._outbox.prune(wall() - self._settings.delivery.keep_hours * 3600)
-            except OutboxError as error:
-                log.warning("old events are kept for now", error=str(error))
-            else:
-                log.debug("old events forgotten", events=forgotten)
-            await asyncio.sleep(PRUNE_SECONDS)

@@ -14,22 +14,27 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from gateway.delivery.database import SQL, OutboxError, open_database
-from gateway.delivery.retry import Decision, Delivered, GiveUp, RetryAt
-from gateway.delivery.writer import QUEUE_LIMIT, Probe, Writer, no_probe
+from gateway.delivery.recipients import Recipient
+from gateway.delivery.retry import Decision, Delivered, Disable, GiveUp, RetryAt
+from gateway.delivery.transaction import Probe, no_probe
+from gateway.delivery.writer import QUEUE_LIMIT, Writer
 from gateway.events import CallEnded
 
 if TYPE_CHECKING:
+    import asyncio
     import sqlite3
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from gateway.delivery.transaction import Work
     from gateway.events import StoredEvent
 
-__all__ = ["Delivery", "Outbox", "OutboxError", "Probe", "UnfinishedCall", "no_probe"]
+__all__ = ["Claimed", "Delivery", "Outbox", "OutboxError", "Probe", "UnfinishedCall", "no_probe"]
 
 CLOSE_SECONDS = 10.0
-FORGET_CALLS = 50
-"""Calls forgotten in one transaction: few, so that live calls need not wait behind it."""
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(tuple[Recipient, ...])
 
 
 class Delivery(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,9 +44,21 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     event_id: str
     call_id: str
     sequence: int
+    url: str | None
+    """Where it goes, if the call has said so."""
     body: bytes
     attempt: int
     """From 1; counts those before it that came to an end."""
+
+
+class Claimed(msgspec.Struct, frozen=True, kw_only=True):
+    """What may be sent to an endpoint, and when to ask again."""
+
+    deliveries: list[Delivery]
+    next_due: float | None
+    """When there will be something to claim; None if not before an event is appended."""
+    disabled: bool = False
+    """It wants no more, and is sent nothing."""
 
 
 class UnfinishedCall(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,7 +71,7 @@ class UnfinishedCall(msgspec.Struct, frozen=True, kw_only=True):
     finals: int
     failed: int
     """Stored events of type transcript.final and transcript.failed."""
-    endpoints: tuple[str, ...]
+    recipients: tuple[Recipient, ...]
     """Who was to be sent its events."""
 
 
@@ -74,7 +91,23 @@ class Outbox:
         queue_limit: int = QUEUE_LIMIT,
     ) -> None:
         self._clock = clock
+        self._version: int | None = None
         self._writer = Writer(partial(open_database, directory), probe=probe, queue_limit=queue_limit)
+
+    @property
+    def writable(self) -> bool:
+        """Whether events can be committed, as far as is known."""
+        return not self._writer.stuck
+
+    @property
+    def accepting(self) -> int:
+        """Events that wait in memory to be committed."""
+        return self._writer.accepting
+
+    @property
+    def full(self) -> bool:
+        """Whether as many of them wait as may."""
+        return self._writer.full
 
     async def start(self) -> None:
         """Open the store and free what the previous process had claimed.
@@ -84,20 +117,33 @@ class Outbox:
         await self._writer.start()
         await self._writer.submit(partial(_release, now=self._clock()))
 
-    async def append(self, event: StoredEvent, endpoints: Sequence[str]) -> None:
-        """Store an event for delivery to each endpoint, and return when it is committed.
+    async def take(
+        self, event: StoredEvent, recipients: Sequence[Recipient], wanted_by: Sequence[Recipient] | None = None
+    ) -> asyncio.Future[None]:
+        """Take an event in to be stored for delivery, and give what is done when it is committed.
 
-        The events of a call are to be appended in order of sequence. An `event_id` that is already stored
-        is left as it is. Raises OutboxError, also when too many events wait to be stored.
+        `recipients` are those of its call, of whom it is for those of `wanted_by`; None: for all. It waits only while
+        too many wait to be stored. The events of a call are to be taken in in order of sequence. An `event_id` that is
+        already stored is left as it is.
         """
-        work = partial(_append, event=event, endpoints=tuple(endpoints), now=self._clock())
-        await self._writer.submit(work, accepts=True)
+        wanted_by = recipients if wanted_by is None else wanted_by
+        values = msgspec.structs.asdict(event) | {"recipients": _encoder.encode(recipients), "now": self._clock()}
+        lines = [{"endpoint": recipient.queue, "url": recipient.url} for recipient in wanted_by]
+        return await self._writer.accept(partial(_append, values=values, lines=lines))
+
+    async def committed(self, stored: asyncio.Future[None]) -> bool:
+        """Wait until what was taken in is committed, or cannot be for now; tell whether it was. It may have failed."""
+        return await self._writer.committed(stored)
+
+    async def append(self, event: StoredEvent, recipients: Sequence[Recipient]) -> None:
+        """Store an event for delivery to each recipient, and return when it is committed."""
+        await (await self.take(event, recipients))
 
     async def unfinished_calls(self) -> list[UnfinishedCall]:
         """List the calls that have events but no call.ended."""
         return await self._writer.submit(_unfinished_calls)
 
-    async def claim(self, endpoint: str, limit: int, lease_seconds: float, hold_back_seconds: float) -> list[Delivery]:
+    async def claim(self, endpoint: str, limit: int, lease_seconds: float, hold_back_seconds: float) -> Claimed:
         """Take up to `limit` deliveries that are due, longest due first; each is to be settled.
 
         Of each call only the first undelivered one is taken, unless that one was first claimed
@@ -118,46 +164,45 @@ class Outbox:
         """Record what came of an attempt. One that was overtaken by another attempt changes nothing."""
         await self._writer.submit(partial(_settle, delivery=delivery, decision=decision, now=self._clock()))
 
-    async def next_due(self, endpoint: str) -> float | None:
-        """Tell when a claim can next find something; None if not before an event is appended."""
-        return await self._writer.submit(lambda db: _scalar(db, "next_due", {"endpoint": endpoint}))
+    async def hasten(self, endpoint: str) -> None:
+        """Make everything due that waits for its next attempt at an endpoint."""
+        values = {"endpoint": endpoint, "now": self._clock()}
+        while await self._writer.submit(lambda db: db.execute(SQL["hasten"], values).rowcount):
+            pass
+
+    async def changed_elsewhere(self) -> bool:
+        """Tell whether somebody else has written to the store since this was last asked."""
+        version = await self._writer.submit(lambda db: db.execute("PRAGMA data_version").fetchone()[0])
+        self._version, before = version, self._version
+        return before not in {None, version}
 
     async def pending(self) -> int:
         """Count the deliveries that are not settled."""
-        count: int = await self._writer.submit(lambda db: _scalar(db, "pending", {}))
+        count: int = await self._writer.submit(lambda db: db.execute(SQL["pending"]).fetchone()[0])
         return count
 
-    async def prune(self, before: float) -> int:
-        """Forget calls that ended before this time and have nothing left to deliver; count their events."""
-        removed, more = 0, True
-        while more:
-            forgotten, more = await self._writer.submit(partial(_forget, before=before))
-            removed += forgotten
-        return removed
+    async def run(self, work: Work[Any]) -> Any:
+        """Do something else to the store, in one short transaction."""
+        return await self._writer.submit(work)
 
     async def close(self, timeout_seconds: float = CLOSE_SECONDS) -> None:
         """Store what waits to be stored. What cannot be by then fails with OutboxError."""
         await self._writer.close(timeout_seconds)
 
 
-def _scalar(db: sqlite3.Connection, name: str, values: dict[str, Any]) -> Any:
-    return db.execute(SQL[name], values).fetchone()[0]
-
-
 def _release(db: sqlite3.Connection, *, now: float) -> None:
     db.execute(SQL["release_leases"], {"now": now})
 
 
-def _append(db: sqlite3.Connection, *, event: StoredEvent, endpoints: tuple[str, ...], now: float) -> None:
-    values = msgspec.structs.asdict(event) | {"now": now}
+def _append(db: sqlite3.Connection, *, values: dict[str, Any], lines: list[dict[str, Any]]) -> None:
     db.execute(SQL["append_call"], values)
     inserted = db.execute(SQL["append_event"], values)
     if inserted.rowcount == 0:
         return
     values["event"] = inserted.lastrowid
-    for endpoint in endpoints:
-        db.execute(SQL["append_delivery"], values | {"endpoint": endpoint})
-    if event.type == CallEnded.type:
+    for line in lines:
+        db.execute(SQL["append_delivery"], values | line)
+    if values["type"] == CallEnded.type:
         db.execute(SQL["end_call"], values)
 
 
@@ -169,29 +214,33 @@ def _unfinished_calls(db: sqlite3.Connection) -> list[UnfinishedCall]:
             last_sequence=last_sequence,
             finals=finals,
             failed=failed,
-            endpoints=tuple(endpoints.split(",")) if endpoints else (),  # a name holds no comma
+            recipients=_decoder.decode(recipients),
         )
-        for call_id, body, last_sequence, finals, failed, endpoints in db.execute(SQL["unfinished_calls"])
+        for call_id, body, last_sequence, finals, failed, recipients in db.execute(SQL["unfinished_calls"])
     ]
 
 
-def _claim(db: sqlite3.Connection, *, values: dict[str, Any]) -> list[Delivery]:
+def _claim(db: sqlite3.Connection, *, values: dict[str, Any]) -> Claimed:
+    if db.execute(SQL["disabled_since"], values).fetchone():
+        return Claimed(deliveries=[], next_due=None, disabled=True)
     for event, endpoint, call_id in db.execute(SQL["overdue_fronts"], values).fetchall():
         db.execute(SQL["pass_front"], {"event": event, "endpoint": endpoint})
         db.execute(SQL["advance_line"], {"call_id": call_id, "endpoint": endpoint, "now": values["now"]})
     rows = db.execute(SQL["due_deliveries"], values).fetchall()
     db.executemany(SQL["lease"], [values | {"event": event} for event, *_ in rows])
-    return [
+    deliveries = [
         Delivery(
             endpoint=values["endpoint"],
             event_id=event_id,
             call_id=call_id,
             sequence=sequence,
+            url=url,
             body=body,
             attempt=attempt,
         )
-        for _, event_id, call_id, sequence, body, attempt in rows
+        for _, event_id, call_id, sequence, url, body, attempt in rows
     ]
+    return Claimed(deliveries=deliveries, next_due=db.execute(SQL["next_due"], values).fetchone()[0])
 
 
 def _settle(db: sqlite3.Connection, *, delivery: Delivery, decision: Decision, now: float) -> None:
@@ -199,17 +248,11 @@ def _settle(db: sqlite3.Connection, *, delivery: Delivery, decision: Decision, n
     match decision:
         case Delivered():
             db.execute(SQL["settle_delivered"], values)
-        case RetryAt(due_at):
-            db.execute(SQL["settle_retry"], values | {"due_at": due_at})
+        case RetryAt(due_at, reason):
+            db.execute(SQL["settle_retry"], values | {"due_at": due_at, "reason": reason})
         case GiveUp(reason):
             db.execute(SQL["settle_given_up"], values | {"reason": reason})
+        case Disable(reason):
+            db.execute(SQL["settle_retry"], values | {"due_at": now, "reason": reason})
+            db.execute(SQL["disable"], values | {"reason": reason})
     db.execute(SQL["advance_line"], values)
-
-
-def _forget(db: sqlite3.Connection, *, before: float) -> tuple[int, bool]:
-    """Forget some calls; count their events and tell whether there may be more calls."""
-    calls = db.execute(SQL["forgettable_calls"], {"before": before, "limit": FORGET_CALLS}).fetchall()
-    names = [{"call_id": call_id} for (call_id,) in calls]
-    removed = db.executemany(SQL["forget_events"], names).rowcount if names else 0
-    db.executemany(SQL["forget_call"], names)
-    return removed, len(calls) == FORGET_CALLS

@@ -51,18 +51,18 @@ class Poster:
         self._timeout_seconds = timeout_seconds
         self._clock = clock
 
-    async def post(self, event_id: str, body: bytes) -> Outcome:
+    async def post(self, event_id: str, body: bytes, url: str | None = None) -> Outcome:
         """Make one attempt. What the receiver or the network does wrong is an outcome, never raised."""
         try:
-            return await self._post(event_id, body)
+            return await self._post(event_id, body, url)
         except TimeoutError:
             return Unanswered(f"no answer within {self._timeout_seconds:g} s")
         except aiohttp.ClientError as error:
             return Unanswered(_describe(error))
 
-    async def _post(self, event_id: str, body: bytes) -> Outcome:
+    async def _post(self, event_id: str, body: bytes, url: str | None) -> Outcome:
         async with self._session.post(
-            self._url,
+            url or self._url,
             data=body,
             headers=HEADERS | sign(self._keys, event_id, int(self._clock()), body),
             allow_redirects=False,

@@ -56,6 +56,8 @@ class RetryAt(msgspec.Struct, frozen=True):
 
     due_at: float
     """Seconds since the epoch."""
+    reason: str
+    """What the last one came to."""
 
 
 class GiveUp(msgspec.Struct, frozen=True):
@@ -64,7 +66,13 @@ class GiveUp(msgspec.Struct, frozen=True):
     reason: str
 
 
-Decision = Delivered | RetryAt | GiveUp
+class Disable(msgspec.Struct, frozen=True):
+    """The receiver wants no more at all: what it was to be sent waits until the operator says otherwise."""
+
+    reason: str
+
+
+Decision = Delivered | RetryAt | GiveUp | Disable
 
 
 def decide(
@@ -84,11 +92,20 @@ def decide(
     if outcome.accepted:
         return Delivered()
     if isinstance(outcome, Answered) and outcome.status == GONE:
-        return GiveUp(f"{outcome}: the receiver wants no more")
+        return Disable(f"{outcome}: the receiver wants no more")
     if attempt > len(retry_seconds):
         return GiveUp(f"{outcome} at attempt {attempt}, the last")
     wait = retry_seconds[attempt - 1] * (1 + jitter * (2 * random - 1))
-    return RetryAt(now + max(wait, _asked(outcome, retry_seconds)))
+    return RetryAt(now + max(wait, _asked(outcome, retry_seconds)), str(outcome))
+
+
+def kind_of(outcome: Outcome, decision: Decision) -> str:
+    """Put what came of an attempt in one word, of few: for counting."""
+    if isinstance(decision, Delivered):
+        return "delivered"
+    if isinstance(decision, GiveUp | Disable):
+        return "given_up" if isinstance(decision, GiveUp) else "disabled"
+    return "refused" if isinstance(outcome, Answered) else "unanswered"
 
 
 def retry_after_seconds(header: str | None, now: float) -> float | None:

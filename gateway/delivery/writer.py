@@ -1,59 +1,43 @@
 """The thread that owns the database, and commits whatever waited during one commit in the next one.
 
-A job is a function of the connection. Jobs run in the order they were submitted; all that wait form one
-transaction, each inside a savepoint, so that one that fails does not undo its neighbours. Their callers
-hear of it after the commit, and not before.
+A job is a function of the connection. Of those that wait, a round commits first all that take something new in,
+then some of the others, so that no event waits behind a storm of deliveries. Each job runs inside a savepoint:
+one that fails does not undo its neighbours. Their callers hear of it after the commit, and not before.
 """
 
 from __future__ import annotations
 
 import asyncio
 import queue
-import sqlite3
 import threading
-from collections.abc import Callable
-from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from collections import deque
+from contextlib import suppress
+from itertools import islice
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import structlog
 
 from gateway.delivery.database import OutboxError
+from gateway.delivery.transaction import Job, Probe, Work, is_passing, no_probe, transact
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+
+    from gateway.delivery.transaction import Result
 
 T = TypeVar("T")
-Work = Callable[[sqlite3.Connection], T]
-Probe = Callable[[str], None]
-Result = tuple["asyncio.Future[Any]", object, Exception | None]
-
 CLOSED = "The event store was closed before this could be stored"
 QUEUE_LIMIT = 10_000
+MOST_ACCEPTED = 1000
+MOST_OTHERS = 100
+"""Jobs in one transaction. What is accepted waits for one of the others at most, some milliseconds."""
 RETRY_SECONDS = 1.0
 ABANDON_SECONDS = 2.0
 """How long a thread that was told to let go may take to do so, before nobody waits for it."""
 
-PASSING = {
-    sqlite3.SQLITE_BUSY,
-    sqlite3.SQLITE_LOCKED,
-    sqlite3.SQLITE_FULL,
-    sqlite3.SQLITE_IOERR,
-    sqlite3.SQLITE_READONLY,
-    sqlite3.SQLITE_CANTOPEN,
-    sqlite3.SQLITE_PROTOCOL,
-}
-"""Primary result codes of trouble that is the disk's or a neighbour's, not the statement's."""
-
 log = structlog.get_logger()
-
-
-def no_probe(_name: str) -> None:
-    """Stand where a test may put its own function, to be told of a moment or to end the process at it."""
-
-
-@dataclass(frozen=True, eq=False)
-class _Job:
-    work: Work[object]
-    future: asyncio.Future[Any]
-    accepts: bool
 
 
 class Writer:
@@ -69,35 +53,79 @@ class Writer:
         self._open_database = open_database
         self._probe = probe
         self._queue_limit = queue_limit
-        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._accepted: deque[Job] = deque()
+        self._others: deque[Job] = deque()
         self._abandon = threading.Event()
-        self._blocked = False
+        self._trouble: str | None = None
         self._waiting: set[asyncio.Future[Any]] = set()
+        self._accepting = 0
+        self._room = asyncio.Event()
+        self._stuck: asyncio.Future[None] | None = None
         self._ended: asyncio.Future[None] | None = None
         self._closing = False
+
+    @property
+    def accepting(self) -> int:
+        """How many jobs that take something new in are not committed yet."""
+        return self._accepting
+
+    @property
+    def full(self) -> bool:
+        """Whether as many of these wait as may."""
+        return self._accepting >= self._queue_limit
+
+    @property
+    def stuck(self) -> bool:
+        """Whether the database could not be written to when that was last tried."""
+        return self._stuck is not None and self._stuck.done()
 
     async def start(self) -> None:
         """Open the database. Raises OutboxError."""
         self._loop = asyncio.get_running_loop()
         self._ended = self._loop.create_future()
+        self._stuck = self._loop.create_future()
         threading.Thread(target=self._run, name="outbox", daemon=True).start()
         await self.submit(lambda _connection: None)
 
-    async def submit(self, work: Work[T], *, accepts: bool = False) -> T:
+    async def submit(self, work: Work[T]) -> T:
         """Run a job and return its result once that is committed.
 
-        `accepts` marks a job that takes something new in: it alone is refused when too much waits. A caller
-        that is cancelled does not take its job back. Raises what the job raises, and OutboxError.
+        A caller that is cancelled does not take its job back. Raises what the job raises, and OutboxError.
         """
+        return await self._put(work, accepts=False)
+
+    async def accept(self, work: Work[T]) -> asyncio.Future[T]:
+        """Take in a job that takes something new in, as soon as there is room, and give what it will come to.
+
+        Those of one caller are done in the order in which they were taken in. Raises OutboxError.
+        """
+        while self.full and not self._closing:
+            self._room.clear()
+            await self._room.wait()
+        future = self._put(work, accepts=True)
+        self._accepting += 1
+        future.add_done_callback(self._make_room)
+        return future
+
+    async def committed(self, future: asyncio.Future[None]) -> bool:
+        """Wait until a job has come to its end, or cannot for now; tell whether it has."""
+        assert self._stuck is not None  # noqa: S101  there is a job, so it was started
+        await asyncio.wait({future, self._stuck}, return_when=asyncio.FIRST_COMPLETED)
+        return future.done()
+
+    def _put(self, work: Work[T], *, accepts: bool) -> asyncio.Future[T]:
         if self._ended is None or self._closing:
             raise OutboxError("The event store is not open")
-        if accepts and self._jobs.qsize() >= self._queue_limit:
-            raise OutboxError(f"{self._queue_limit} events wait to be stored: is the disk full, or very slow?")
         future: asyncio.Future[T] = self._loop.create_future()
         self._waiting.add(future)
         future.add_done_callback(self._waiting.discard)
-        self._jobs.put(_Job(work, future, accepts))
-        return await future
+        self._jobs.put(Job(work, future, accepts))
+        return future
+
+    def _make_room(self, _future: asyncio.Future[Any]) -> None:
+        self._accepting -= 1
+        self._room.set()
 
     async def close(self, timeout_seconds: float) -> None:
         """Finish the jobs that wait. Those that cannot be by then fail with OutboxError."""
@@ -105,6 +133,7 @@ class Writer:
             return
         if not self._closing:
             self._closing = True
+            self._room.set()
             self._jobs.put(None)
         if not await _within(timeout_seconds, self._ended):
             self._abandon.set()
@@ -119,9 +148,23 @@ class Writer:
     def _end(self, error: OutboxError) -> None:
         """Hear, on the loop, that the thread has ended."""
         self._closing = True
+        self._room.set()
         self._fail(error)
         if self._ended and not self._ended.done():
             self._ended.set_result(None)
+
+    def _hear_trouble(self, trouble: str | None) -> None:
+        """Hear, on the loop, that the database cannot be written to, or can be again."""
+        assert self._stuck is not None  # noqa: S101  the thread was started
+        if trouble is None:
+            self._stuck = self._loop.create_future()
+            log.warning("the event store can be written to again")
+            return
+        self._stuck.set_result(None)
+        log.error(
+            "the event store cannot be written to; trying again every second, and events wait in memory",
+            error=trouble,
+        )
 
     # From here on: the thread.
 
@@ -140,85 +183,51 @@ class Writer:
 
     def _serve(self, connection: sqlite3.Connection) -> None:
         last = False
-        while not last and not self._abandon.is_set():
-            batch, last = self._take()
-            if batch:
-                self._commit(connection, batch)
+        while not self._abandon.is_set() and not (last and not self._accepted and not self._others):
+            last = self._take() or last
+            trouble = self._commit_some(connection, self._accepted, MOST_ACCEPTED)
+            trouble = self._commit_some(connection, self._others, MOST_OTHERS) or trouble
+            self._note(trouble)
 
-    def _take(self) -> tuple[list[_Job], bool]:
-        """Wait for a job and take all that came with it; also tell whether the end was among them."""
-        taken = [self._jobs.get()]
+    def _take(self) -> bool:
+        """Take all jobs there are, waiting for one if there is none; tell whether the end was among them."""
+        last = False
         with suppress(queue.Empty):
             while True:
-                taken.append(self._jobs.get_nowait())
-        return [job for job in taken if job], None in taken
+                job = self._jobs.get(block=not last and not self._accepted and not self._others)
+                if job is None:
+                    last = True
+                else:
+                    (self._accepted if job.accepts else self._others).append(job)
+        return last
 
-    def _commit(self, connection: sqlite3.Connection, batch: list[_Job]) -> None:
-        """Commit a batch; for as long as the disk is in the way, keep it and try again."""
-        while not self._abandon.is_set():
-            try:
-                results = self._transact(connection, batch)
-            except Exception as error:  # noqa: BLE001  told to those who wait
-                if _is_passing(error):
-                    self._wait(error)
-                    continue
-                results = [(job.future, None, OutboxError(f"The event store failed: {error}")) for job in batch]
-            self._unblock()
-            self._tell(_resolve, results)
-            return
-
-    def _transact(self, connection: sqlite3.Connection, batch: list[_Job]) -> list[Result]:
-        accepts = any(job.accepts for job in batch)
-        connection.execute("BEGIN IMMEDIATE")
+    def _commit_some(self, connection: sqlite3.Connection, jobs: deque[Job], most: int) -> str | None:
+        """Commit the first jobs of a line; tell what the disk or a neighbour had against it, and then keep them."""
+        batch = list(islice(jobs, most))
+        if not batch:
+            return None
         try:
-            results = [_attempt(connection, job) for job in batch]
-            if accepts:
-                self._probe("outbox.before_commit")
-            connection.execute("COMMIT")
-        finally:
-            # Some errors end the transaction by themselves (sqlite.org/lang_transaction.html, 3).
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-        if accepts:
-            self._probe("outbox.after_commit")
-        return results
+            results = transact(connection, batch, self._probe)
+        except Exception as error:  # noqa: BLE001  told to those who wait
+            if is_passing(error):
+                return str(error)
+            results = [(job.future, None, OutboxError(f"The event store failed: {error}")) for job in batch]
+        for _ in batch:
+            jobs.popleft()
+        self._tell(_resolve, results)
+        return None
 
-    def _wait(self, error: Exception) -> None:
-        if not self._blocked:
-            self._blocked = True
-            log.error("the event store cannot be written to; trying again every second", error=str(error))
-        self._abandon.wait(RETRY_SECONDS)
-
-    def _unblock(self) -> None:
-        if self._blocked:
-            self._blocked = False
-            log.warning("the event store can be written to again")
+    def _note(self, trouble: str | None) -> None:
+        if (trouble is None) != (self._trouble is None):
+            self._tell(self._hear_trouble, trouble)
+        self._trouble = trouble
+        if trouble is not None:
+            self._abandon.wait(RETRY_SECONDS)
 
     def _tell(self, callback: Callable[..., None], *args: object) -> None:
         # The loop may be closed by now, and then nobody is left to hear.
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(callback, *args)
-
-
-def _attempt(connection: sqlite3.Connection, job: _Job) -> Result:
-    """Run one job inside its savepoint. Raises only what concerns the whole transaction."""
-    connection.execute("SAVEPOINT job")
-    try:
-        result, failure = job.work(connection), None
-    except Exception as error:  # the job's own: told to its caller, and no neighbour is undone
-        if _is_passing(error):
-            raise
-        connection.execute("ROLLBACK TO job")
-        result, failure = None, error
-    connection.execute("RELEASE job")
-    if isinstance(failure, sqlite3.Error):
-        failure = OutboxError(f"The event store refused this: {failure}")
-    return job.future, result, failure
-
-
-def _is_passing(error: Exception) -> bool:
-    # The low byte is the primary code (sqlite.org/rescode.html).
-    return isinstance(error, sqlite3.OperationalError) and (error.sqlite_errorcode & 0xFF) in PASSING
 
 
 def _resolve(results: list[Result]) -> None:

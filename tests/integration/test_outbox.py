@@ -22,6 +22,7 @@ from gateway.delivery.database import FILE_NAME, MIGRATIONS, SQL
 from gateway.delivery.outbox import Delivery, Outbox, OutboxError, UnfinishedCall
 from gateway.delivery.retry import Delivered, GiveUp, RetryAt
 from gateway.events import StoredEvent
+from tests.recipients import to
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine, Iterator
@@ -112,26 +113,30 @@ async def outbox(tmp_path: Path, clock: Clock) -> AsyncIterator[Outbox]:
 
 
 async def claim(outbox: Outbox, endpoint: str = "crm", limit: int = 100) -> list[Delivery]:
-    return await outbox.claim(endpoint, limit, LEASE, HOLD_BACK)
+    return (await outbox.claim(endpoint, limit, LEASE, HOLD_BACK)).deliveries
+
+
+async def next_due(outbox: Outbox, endpoint: str = "crm") -> float | None:
+    return (await outbox.claim(endpoint, 0, LEASE, HOLD_BACK)).next_due
 
 
 # Appending
 
 
 async def test_an_appended_event_is_on_disk(outbox: Outbox, tmp_path: Path) -> None:
-    await outbox.append(event("a", 1), ["crm", "archive"])
+    await outbox.append(event("a", 1), to("crm", "archive"))
     assert query(tmp_path, "SELECT event_id, sequence FROM event") == [("msg_a_1", 1)]
     assert query(tmp_path, "SELECT endpoint FROM delivery ORDER BY endpoint") == [("archive",), ("crm",)]
     assert query(tmp_path, "PRAGMA journal_mode") == [("wal",)]
 
 
 async def test_appending_again_changes_nothing(outbox: Outbox) -> None:
-    await outbox.append(event("a", 1, body=b"first"), ["crm"])
-    await outbox.append(event("a", 1, body=b"second"), ["crm", "archive"])
+    await outbox.append(event("a", 1, body=b"first"), to("crm"))
+    await outbox.append(event("a", 1, body=b"second"), to("crm", "archive"))
     assert await outbox.pending() == 1
     (delivery,) = await claim(outbox)
     await outbox.settle(delivery, Delivered())
-    await outbox.append(event("a", 1), ["crm"])
+    await outbox.append(event("a", 1), to("crm"))
     assert await claim(outbox) == []
 
 
@@ -140,10 +145,10 @@ async def test_what_waits_during_a_commit_goes_into_the_next(tmp_path: Path, clo
     outbox = Outbox(tmp_path, clock=clock, probe=gate)
     await outbox.start()
     async with asyncio.TaskGroup() as group:
-        group.create_task(outbox.append(event("a", 1), []))
+        group.create_task(outbox.append(event("a", 1), to()))
         await until(gate.reached)
         for sequence in range(2, 40):
-            group.create_task(outbox.append(event("a", sequence), ["crm"]))
+            group.create_task(outbox.append(event("a", sequence), to("crm")))
         await asyncio.sleep(0)  # each runs as far as the queue
         gate.open()
     assert gate.commits == 2
@@ -151,11 +156,32 @@ async def test_what_waits_during_a_commit_goes_into_the_next(tmp_path: Path, clo
     await outbox.close()
 
 
+async def test_what_is_new_does_not_wait_behind_a_storm_of_deliveries(tmp_path: Path, clock: Clock) -> None:
+    gate = Gate()
+    outbox = Outbox(tmp_path, clock=clock, probe=gate)
+    await outbox.start()
+    done: list[str] = []
+    async with asyncio.TaskGroup() as group:
+        group.create_task(outbox.append(event("a", 1), to("crm")))
+        await until(gate.reached)
+        for _ in range(3 * writer.MOST_OTHERS):
+            claiming = group.create_task(claim(outbox, "other"))
+            claiming.add_done_callback(lambda _: done.append("claim"))
+        await asyncio.sleep(0)
+        append = group.create_task(outbox.append(event("b", 1), to("crm")))
+        append.add_done_callback(lambda _: done.append("append"))
+        await asyncio.sleep(0)
+        gate.open()
+    assert done.index("append") <= writer.MOST_OTHERS
+    assert len(done) == 3 * writer.MOST_OTHERS + 1
+    await outbox.close()
+
+
 async def test_nothing_is_reported_before_its_commit(tmp_path: Path, clock: Clock) -> None:
     gate = Gate()
     outbox = Outbox(tmp_path, clock=clock, probe=gate)
     await outbox.start()
-    async with running(outbox.append(event("a", 1), ["crm"])) as append:
+    async with running(outbox.append(event("a", 1), to("crm"))) as append:
         await until(gate.reached)
         assert query(tmp_path, "SELECT count(*) FROM event") == [(0,)]
         assert not append.done()
@@ -169,16 +195,16 @@ async def test_a_job_that_fails_does_not_undo_its_neighbours(tmp_path: Path, clo
     outbox = Outbox(tmp_path, clock=clock, probe=gate)
     await outbox.start()
     same_sequence = StoredEvent(event_id="other", call_id="a", sequence=2, type="call.digit", body=b"{}")
-    twice_the_same = ["crm", "crm"]  # fails when half of it is done
+    twice_the_same = to("crm", "crm")  # fails when half of it is done
     async with asyncio.TaskGroup() as group:
-        group.create_task(outbox.append(event("a", 1), ["crm"]))
+        group.create_task(outbox.append(event("a", 1), to("crm")))
         await until(gate.reached)
-        before = group.create_task(outbox.append(event("a", 2), ["crm"]))
+        before = group.create_task(outbox.append(event("a", 2), to("crm")))
         refused = [
-            group.create_task(_error_of(outbox.append(same_sequence, ["crm"]))),
+            group.create_task(_error_of(outbox.append(same_sequence, to("crm")))),
             group.create_task(_error_of(outbox.append(event("b", 1), twice_the_same))),
         ]
-        after = group.create_task(outbox.append(event("a", 3), ["crm"]))
+        after = group.create_task(outbox.append(event("a", 3), to("crm")))
         await asyncio.sleep(0)
         gate.open()
     assert all("UNIQUE" in error.result() for error in refused)
@@ -195,23 +221,27 @@ async def _error_of(work: Coroutine[object, object, None]) -> str:
     return str(error.value)
 
 
-async def test_a_full_queue_takes_no_more_events(tmp_path: Path, clock: Clock) -> None:
+async def test_a_full_queue_lets_those_wait_who_come_next(tmp_path: Path, clock: Clock) -> None:
     gate = Gate()
-    outbox = Outbox(tmp_path, clock=clock, probe=gate, queue_limit=2)
+    outbox = Outbox(tmp_path, clock=clock, probe=gate, queue_limit=3)
     await outbox.start()
     async with asyncio.TaskGroup() as group:
-        group.create_task(outbox.append(event("a", 1), ["crm"]))
+        group.create_task(outbox.append(event("a", 1), to("crm")))
         await until(gate.reached)
         for sequence in (2, 3):
-            group.create_task(outbox.append(event("a", sequence), ["crm"]))
+            group.create_task(outbox.append(event("a", sequence), to("crm")))
         await asyncio.sleep(0)
-        with pytest.raises(OutboxError, match="2 events wait to be stored"):
-            await outbox.append(event("a", 4), ["crm"])
-        # What takes nothing in is not refused, or nothing could ever be settled.
+        waiting = group.create_task(outbox.append(event("a", 4), to("crm")))
+        await asyncio.sleep(0)
+        assert (outbox.full, outbox.accepting) == (True, 3)
+        # What takes nothing in need not wait for room, or nothing could ever be settled.
         count = group.create_task(outbox.pending())
         await asyncio.sleep(0)
+        assert not waiting.done()
         gate.open()
     assert count.result() == 3
+    assert (outbox.full, outbox.accepting) == (False, 0)
+    assert await outbox.pending() == 4
     await outbox.close()
 
 
@@ -219,7 +249,7 @@ async def test_a_cancelled_caller_does_not_take_its_event_back(tmp_path: Path, c
     gate = Gate()
     outbox = Outbox(tmp_path, clock=clock, probe=gate)
     await outbox.start()
-    async with running(outbox.append(event("a", 1), ["crm"])) as append:
+    async with running(outbox.append(event("a", 1), to("crm"))) as append:
         await until(gate.reached)
         append.cancel()
     gate.open()
@@ -233,26 +263,39 @@ async def test_a_cancelled_caller_does_not_take_its_event_back(tmp_path: Path, c
 async def test_a_locked_database_delays_and_loses_nothing(outbox: Outbox, tmp_path: Path) -> None:
     with capture_logs() as logs:
         with locked(tmp_path) as neighbour:
-            append = asyncio.gather(*(outbox.append(event("a", n), ["crm"]) for n in range(1, 4)))
+            append = asyncio.gather(*(outbox.append(event("a", n), to("crm")) for n in range(1, 4)))
             done, _ = await asyncio.wait([append], timeout=1.5)  # long enough to try twice
             assert not done
             neighbour.execute("ROLLBACK")
         await append
-        await outbox.append(event("a", 4), ["crm"])
+        await outbox.append(event("a", 4), to("crm"))
     assert [line["event"] for line in logs] == [
-        "the event store cannot be written to; trying again every second",
+        "the event store cannot be written to; trying again every second, and events wait in memory",
         "the event store can be written to again",
     ]
     assert logs[0]["error"] == "database is locked"
     assert await outbox.pending() == 4
 
 
+async def test_whoever_cannot_wait_for_the_disk_is_told_so(outbox: Outbox, tmp_path: Path) -> None:
+    with locked(tmp_path):
+        stored = await outbox.take(event("a", 1), to("crm"))
+        assert not await outbox.committed(stored)
+        assert not outbox.writable
+        second = await outbox.take(event("a", 2), to("crm"))
+        assert not await outbox.committed(second), "at once: the trouble is known"
+    await stored
+    assert await outbox.committed(second)
+    assert names(await claim(outbox)) == [("a", 1)]
+    assert outbox.writable
+
+
 @pytest.mark.parametrize("size", [200_000, 6_000_000], ids=["at the commit", "in the middle of a job"])
 async def test_a_full_disk_delays_and_loses_nothing(outbox: Outbox, tmp_path: Path, size: int) -> None:
-    await outbox.append(event("a", 1, body=bytes(500_000)), ["crm"])
+    await outbox.append(event("a", 1, body=bytes(500_000)), to("crm"))
     with capture_logs() as logs:
         with _files_no_longer_than(600_000):
-            append = asyncio.gather(*(outbox.append(event("b", n, body=bytes(size)), ["crm"]) for n in (1, 2)))
+            append = asyncio.gather(*(outbox.append(event("b", n, body=bytes(size)), to("crm")) for n in (1, 2)))
             done, _ = await asyncio.wait([append], timeout=0.5)
             assert not done
         await append
@@ -285,9 +328,9 @@ async def test_an_unforeseen_error_fails_the_batch_and_leaves_the_store_usable(t
     outbox = Outbox(tmp_path, clock=clock, probe=probe)
     await outbox.start()
     with pytest.raises(OutboxError, match="The event store failed: a bug"):
-        await outbox.append(event("a", 1), ["crm"])
+        await outbox.append(event("a", 1), to("crm"))
     assert await outbox.pending() == 0
-    await outbox.append(event("a", 1), ["crm"])
+    await outbox.append(event("a", 1), to("crm"))
     assert await outbox.pending() == 1
     await outbox.close()
 
@@ -304,9 +347,9 @@ async def test_those_who_wait_hear_of_a_thread_that_stopped() -> None:
 
 
 async def test_closing_does_not_wait_for_ever(outbox: Outbox, tmp_path: Path) -> None:
-    await outbox.append(event("a", 1), ["crm"])
+    await outbox.append(event("a", 1), to("crm"))
     with locked(tmp_path):
-        append = asyncio.gather(*(outbox.append(event("a", n), ["crm"]) for n in (2, 3)), return_exceptions=True)
+        append = asyncio.gather(*(outbox.append(event("a", n), to("crm")) for n in (2, 3)), return_exceptions=True)
         await asyncio.sleep(0)
         await outbox.close(timeout_seconds=0.2)
         results = await append
@@ -319,9 +362,9 @@ async def test_closing_finishes_what_waits(tmp_path: Path, clock: Clock) -> None
     outbox = Outbox(tmp_path, clock=clock, probe=gate)
     await outbox.start()
     async with asyncio.TaskGroup() as group:
-        group.create_task(outbox.append(event("a", 1), ["crm"]))
+        group.create_task(outbox.append(event("a", 1), to("crm")))
         await until(gate.reached)
-        group.create_task(outbox.append(event("a", 2), ["crm"]))
+        group.create_task(outbox.append(event("a", 2), to("crm")))
         await asyncio.sleep(0)
         group.create_task(outbox.close())
         await asyncio.sleep(0)
@@ -338,7 +381,7 @@ def test_a_commit_may_outlive_the_loop(tmp_path: Path, monkeypatch: pytest.Monke
         outbox = Outbox(tmp_path, clock=Clock(), probe=gate)
         await outbox.start()
         (thread,) = (each for each in threading.enumerate() if each.name == "outbox")
-        async with running(_expect_error(outbox.append(event("a", 1), ["crm"]))):
+        async with running(_expect_error(outbox.append(event("a", 1), to("crm")))):
             await until(gate.reached)
             await outbox.close(timeout_seconds=0.05)
         return thread
@@ -364,20 +407,21 @@ async def test_a_store_that_is_not_open_says_so(tmp_path: Path, clock: Clock) ->
     await outbox.close()
     await outbox.close()
     with pytest.raises(OutboxError, match="not open"):
-        await outbox.append(event("a", 1), [])
+        await outbox.append(event("a", 1), to())
 
 
 # Claiming and settling
 
 
 async def test_a_claim_hands_over_what_was_appended(outbox: Outbox) -> None:
-    await outbox.append(event("a", 1, body=b'{"type":"call.started"}'), ["crm"])
+    await outbox.append(event("a", 1, body=b'{"type":"call.started"}'), to("crm"))
     assert await claim(outbox) == [
         Delivery(
             endpoint="crm",
             event_id="msg_a_1",
             call_id="a",
             sequence=1,
+            url=None,
             body=b'{"type":"call.started"}',
             attempt=1,
         )
@@ -387,7 +431,7 @@ async def test_a_claim_hands_over_what_was_appended(outbox: Outbox) -> None:
 async def test_a_call_is_sent_in_turn_and_calls_side_by_side(outbox: Outbox) -> None:
     for sequence in (1, 2, 3):
         for call_id in ("a", "b"):
-            await outbox.append(event(call_id, sequence), ["crm"])
+            await outbox.append(event(call_id, sequence), to("crm"))
     first = await claim(outbox)
     assert names(first) == [("a", 1), ("b", 1)]
     assert await claim(outbox) == []
@@ -399,12 +443,12 @@ async def test_a_call_is_sent_in_turn_and_calls_side_by_side(outbox: Outbox) -> 
 
 async def test_endpoints_do_not_wait_for_one_another(outbox: Outbox) -> None:
     for sequence in (1, 2):
-        await outbox.append(event("a", sequence), ["crm", "archive", "gone"])
+        await outbox.append(event("a", sequence), to("crm", "archive", "gone"))
     (crm,) = await claim(outbox, "crm")
     (archive,) = await claim(outbox, "archive")
     await outbox.settle(archive, Delivered())
     assert names(await claim(outbox, "archive")) == [("a", 2)]
-    await outbox.settle(crm, RetryAt(START + 5))
+    await outbox.settle(crm, RetryAt(START + 5, "HTTP 503"))
     assert await claim(outbox, "crm") == []
     assert await claim(outbox, "unheard-of") == []
     assert await outbox.pending() == 5  # two of them for an endpoint that nobody asks for
@@ -412,17 +456,17 @@ async def test_endpoints_do_not_wait_for_one_another(outbox: Outbox) -> None:
 
 async def test_the_longest_due_comes_first_up_to_the_limit(outbox: Outbox, clock: Clock) -> None:
     for call_id in ("c", "a", "b"):
-        await outbox.append(event(call_id, 1), ["crm"])
+        await outbox.append(event(call_id, 1), to("crm"))
         clock.now += 1
     assert names(await claim(outbox, limit=2)) == [("c", 1), ("a", 1)]
     assert names(await claim(outbox, limit=2)) == [("b", 1)]
 
 
 async def test_a_retry_waits_for_its_time(outbox: Outbox, clock: Clock) -> None:
-    await outbox.append(event("a", 1), ["crm"])
+    await outbox.append(event("a", 1), to("crm"))
     (first,) = await claim(outbox)
-    await outbox.settle(first, RetryAt(START + 300))
-    assert await outbox.next_due("crm") == START + 300
+    await outbox.settle(first, RetryAt(START + 300, "HTTP 503"))
+    assert await next_due(outbox) == START + 300
     clock.now = START + 299.9
     assert await claim(outbox) == []
     clock.now = START + 300
@@ -431,7 +475,7 @@ async def test_a_retry_waits_for_its_time(outbox: Outbox, clock: Clock) -> None:
 
 
 async def test_a_lease_runs_out(outbox: Outbox, clock: Clock) -> None:
-    await outbox.append(event("a", 1), ["crm"])
+    await outbox.append(event("a", 1), to("crm"))
     (lost,) = await claim(outbox)
     clock.now += LEASE - 0.1
     assert await claim(outbox) == []
@@ -440,31 +484,31 @@ async def test_a_lease_runs_out(outbox: Outbox, clock: Clock) -> None:
 
 
 async def test_an_attempt_that_was_overtaken_changes_nothing(outbox: Outbox, clock: Clock) -> None:
-    await outbox.append(event("a", 1), ["crm"])
+    await outbox.append(event("a", 1), to("crm"))
     (slow,) = await claim(outbox)
     clock.now += LEASE
     (fast,) = await claim(outbox)
-    await outbox.settle(fast, RetryAt(clock.now + 5))
+    await outbox.settle(fast, RetryAt(clock.now + 5, "HTTP 503"))
     await outbox.settle(slow, GiveUp("HTTP 500"))
-    await outbox.settle(slow, RetryAt(clock.now + 9999))
-    assert await outbox.next_due("crm") == clock.now + 5
+    await outbox.settle(slow, RetryAt(clock.now + 9999, "HTTP 503"))
+    assert await next_due(outbox) == clock.now + 5
     clock.now += 5
     (third,) = await claim(outbox)
     assert third.attempt == 2
     await outbox.settle(slow, Delivered())
-    await outbox.settle(third, RetryAt(clock.now))
+    await outbox.settle(third, RetryAt(clock.now, "HTTP 503"))
     assert await outbox.pending() == 0
     assert await claim(outbox) == []
 
 
 async def test_a_stuck_event_holds_its_call_back_for_so_long(outbox: Outbox, clock: Clock) -> None:
     for sequence in (1, 2, 3):
-        await outbox.append(event("a", sequence), ["crm"])
+        await outbox.append(event("a", sequence), to("crm"))
     (stuck,) = await claim(outbox)
-    await outbox.settle(stuck, RetryAt(START + 36_000))
+    await outbox.settle(stuck, RetryAt(START + 36_000, "HTTP 503"))
     clock.now = START + HOLD_BACK - 0.1
     assert await claim(outbox) == []
-    assert await outbox.next_due("crm") == START + HOLD_BACK
+    assert await next_due(outbox) == START + HOLD_BACK
     clock.now = START + HOLD_BACK
     (passing,) = await claim(outbox)
     assert passing.sequence == 2
@@ -476,10 +520,10 @@ async def test_a_stuck_event_holds_its_call_back_for_so_long(outbox: Outbox, clo
 
 async def test_trying_again_does_not_hold_back_for_longer(outbox: Outbox, clock: Clock) -> None:
     for sequence in (1, 2):
-        await outbox.append(event("a", sequence), ["crm"])
+        await outbox.append(event("a", sequence), to("crm"))
     for _ in range(3):
         (stuck,) = await claim(outbox)
-        await outbox.settle(stuck, RetryAt(clock.now + HOLD_BACK / 3))
+        await outbox.settle(stuck, RetryAt(clock.now + HOLD_BACK / 3, "HTTP 503"))
         clock.now += HOLD_BACK / 3
     assert names(await claim(outbox)) == [("a", 1), ("a", 2)]
 
@@ -487,32 +531,46 @@ async def test_trying_again_does_not_hold_back_for_longer(outbox: Outbox, clock:
 async def test_waiting_untried_is_not_holding_back(outbox: Outbox, clock: Clock) -> None:
     """After hours without a gateway, the events of a call are still sent in turn."""
     for sequence in (1, 2):
-        await outbox.append(event("a", sequence), ["crm"])
+        await outbox.append(event("a", sequence), to("crm"))
     clock.now += 100 * HOLD_BACK
     assert names(await claim(outbox)) == [("a", 1)]
     assert await claim(outbox) == []
 
 
 async def test_next_due(outbox: Outbox, clock: Clock) -> None:
-    assert await outbox.next_due("crm") is None
-    await outbox.append(event("a", 1), ["crm"])
-    assert await outbox.next_due("crm") == START
-    assert await outbox.next_due("archive") is None
+    assert await next_due(outbox) is None
+    await outbox.append(event("a", 1), to("crm"))
+    assert await next_due(outbox) == START
+    assert await next_due(outbox, "archive") is None
     clock.now += 10
     (delivery,) = await claim(outbox)
-    assert await outbox.next_due("crm") == START + 10 + LEASE
+    assert await next_due(outbox) == START + 10 + LEASE
     await outbox.settle(delivery, Delivered())
-    assert await outbox.next_due("crm") is None
+    assert await next_due(outbox) is None
 
 
 @pytest.mark.parametrize(
-    "name", ["overdue_fronts", "advance_line", "due_deliveries", "lease", "settle_delivered", "next_due", "pending"]
+    "name",
+    [
+        "disabled_since",
+        "overdue_fronts",
+        "advance_line",
+        "due_deliveries",
+        "lease",
+        "settle_delivered",
+        "settle_retry",
+        "next_due",
+        "hasten",
+        "pending",
+        "append_delivery",
+        "forget_events",
+    ],
 )
 async def test_no_frequent_statement_looks_through_everything(outbox: Outbox, name: str) -> None:
     """That is what keeps them quick with a hundred thousand events; sqlite.org/eqp.html."""
-    words = ["now", "endpoint", "call_id", "event", "event_id", "attempt", "limit", "lease_until", "holds_until"]
-    values = dict.fromkeys(words, 1)
-    plan = await outbox._writer.submit(lambda db: db.execute("EXPLAIN QUERY PLAN " + SQL[name], values).fetchall())
+    words = "now endpoint call_id event event_id attempt limit lease_until holds_until due_at reason sequence url"
+    values = dict.fromkeys(words.split(), 1)
+    plan = await outbox.run(lambda db: db.execute("EXPLAIN QUERY PLAN " + SQL[name], values).fetchall())
     steps = [step for *_, step in plan]
     assert not [step for step in steps if "TEMP B-TREE" in step]
     scans = [step for step in steps if step.startswith(("SCAN delivery", "SCAN event"))]
@@ -524,58 +582,22 @@ async def test_no_frequent_statement_looks_through_everything(outbox: Outbox, na
 
 async def test_calls_without_an_end_are_found(outbox: Outbox) -> None:
     assert await outbox.unfinished_calls() == []
-    await outbox.append(event("a", 1, "call.started", b'{"started":1}'), ["crm"])
-    await outbox.append(event("a", 2), ["crm"])
-    await outbox.append(event("a", 3), [])
-    await outbox.append(event("a", 4, "transcript.failed"), ["crm"])
-    await outbox.append(event("b", 1, "call.started"), ["crm"])
-    await outbox.append(event("b", 2, "call.ended"), ["crm"])
-    await outbox.append(event("c", 7, "call.digit"), [])
+    await outbox.append(event("a", 1, "call.started", b'{"started":1}'), to("crm"))
+    await outbox.append(event("a", 2), to("crm"))
+    await outbox.append(event("a", 3), to())
+    await outbox.append(event("a", 4, "transcript.failed"), to("crm"))
+    await outbox.append(event("b", 1, "call.started"), to("crm"))
+    await outbox.append(event("b", 2, "call.ended"), to("crm"))
+    await outbox.append(event("c", 7, "call.digit"), to())
     found = sorted(await outbox.unfinished_calls(), key=lambda call: call.call_id)
     assert found == [
         UnfinishedCall(
-            call_id="a", started_body=b'{"started":1}', last_sequence=4, finals=2, failed=1, endpoints=("crm",)
+            call_id="a", started_body=b'{"started":1}', last_sequence=4, finals=2, failed=1, recipients=to("crm")
         ),
-        UnfinishedCall(call_id="c", started_body=None, last_sequence=7, finals=0, failed=0, endpoints=()),
+        UnfinishedCall(call_id="c", started_body=None, last_sequence=7, finals=0, failed=0, recipients=()),
     ]
-    await outbox.append(event("a", 5, "call.ended"), [])
+    await outbox.append(event("a", 5, "call.ended"), to())
     assert [call.call_id for call in await outbox.unfinished_calls()] == ["c"]
-
-
-async def test_only_what_is_over_and_settled_and_old_is_forgotten(outbox: Outbox, tmp_path: Path, clock: Clock) -> None:
-    for call_id in ("settled", "pending", "unended", "given_up", "recent"):
-        if call_id == "recent":
-            clock.now += 100
-        await outbox.append(event(call_id, 1), ["crm"])
-        if call_id != "unended":
-            await outbox.append(event(call_id, 2, "call.ended"), [])
-    for delivery in await claim(outbox):
-        if delivery.call_id != "pending":
-            decision = GiveUp("HTTP 410") if delivery.call_id == "given_up" else Delivered()
-            await outbox.settle(delivery, decision)
-    clock.now += 1000
-    assert await outbox.prune(START) == 0
-    assert await outbox.prune(START + 50) == 4
-    assert await outbox.prune(START + 50) == 0
-    left = query(tmp_path, "SELECT DISTINCT call_id FROM event ORDER BY call_id")
-    assert left == [("pending",), ("recent",), ("unended",)]
-    assert query(tmp_path, "SELECT count(*) FROM delivery") == [(3,)]
-    assert query(tmp_path, "SELECT count(*) FROM call") == [(3,)]
-
-
-async def test_forgetting_many_calls_takes_several_commits(outbox: Outbox, tmp_path: Path, clock: Clock) -> None:
-    await asyncio.gather(*(outbox.append(event(f"c{n}", 1, "call.ended"), []) for n in range(120)))
-    clock.now += 10
-    assert await outbox.prune(clock.now) == 120
-    assert query(tmp_path, "SELECT count(*) FROM event") == [(0,)]
-
-
-async def test_forgotten_words_are_overwritten(outbox: Outbox, tmp_path: Path, clock: Clock) -> None:
-    await outbox.append(event("a", 1, "call.ended", b"my PIN is four seven one one"), [])
-    clock.now += 10
-    await outbox.prune(clock.now)
-    await outbox.close()  # the last to leave brings everything into the one file
-    assert b"four seven" not in (tmp_path / FILE_NAME).read_bytes()
 
 
 # The file
@@ -585,7 +607,7 @@ async def test_only_its_user_may_read_it(tmp_path: Path, clock: Clock) -> None:
     directory = tmp_path / "var" / "linescribe"
     outbox = Outbox(directory, clock=clock)
     await outbox.start()
-    await outbox.append(event("a", 1), ["crm"])
+    await outbox.append(event("a", 1), to("crm"))
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in directory.iterdir()}
     await outbox.close()
     assert stat.S_IMODE(directory.stat().st_mode) == 0o700
@@ -605,7 +627,7 @@ async def test_one_gateway_at_a_time(outbox: Outbox, tmp_path: Path, clock: Cloc
     second = Outbox(tmp_path, clock=clock)
     with pytest.raises(OutboxError, match="another gateway uses this state directory"):
         await second.start()
-    await outbox.append(event("a", 1), [])
+    await outbox.append(event("a", 1), to())
     await outbox.close()
     third = Outbox(tmp_path, clock=clock)
     await third.start()
@@ -660,6 +682,34 @@ async def test_a_migration_is_whole_or_not_at_all(tmp_path: Path, clock: Clock) 
     assert query(tmp_path, "PRAGMA user_version") == [(0,)]
 
 
+async def test_a_store_of_the_first_schema_is_brought_up(tmp_path: Path, clock: Clock) -> None:
+    with contextlib.closing(sqlite3.connect(tmp_path / FILE_NAME)) as old:
+        old.executescript(MIGRATIONS[0] + "PRAGMA user_version = 1")
+        old.execute("INSERT INTO call VALUES ('a', NULL), ('b', 1000.0)")
+        old.execute("INSERT INTO event VALUES (1, 'msg_a_1', 'a', 1, 'call.started', 'x')")
+        old.execute("INSERT INTO event VALUES (2, 'msg_b_1', 'b', 1, 'call.ended', 'y')")
+        for event_id, endpoint, call_id, place, due_at, attempts, outcome in (
+            (1, "crm", "a", "front", 1000.0, 2, None),
+            (1, "archive", "a", "front", 1000.0, 0, None),
+            (2, "crm", "b", None, None, 1, "delivered"),
+        ):
+            old.execute(
+                "INSERT INTO delivery (event, endpoint, call_id, sequence, place, due_at, attempts, outcome)"
+                " VALUES (?, ?, ?, 1, ?, ?, ?, ?)",
+                (event_id, endpoint, call_id, place, due_at, attempts, outcome),
+            )
+        old.commit()
+    outbox = Outbox(tmp_path, clock=clock)
+    await outbox.start()
+    (unfinished,) = await outbox.unfinished_calls()
+    assert set(unfinished.recipients) == set(to("crm", "archive"))
+    (delivery,) = await claim(outbox)
+    assert (delivery.event_id, delivery.attempt, delivery.body) == ("msg_a_1", 3, "x")
+    assert query(tmp_path, "SELECT stored_at FROM event WHERE id = 2") == [(1000.0,)]
+    assert query(tmp_path, "PRAGMA auto_vacuum") == [(2,)], "it can give pages back from now on"
+    await outbox.close()
+
+
 async def test_a_place_that_cannot_be_written_to_is_named(tmp_path: Path, clock: Clock) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OutboxError, match=r"file/state/.*expected a place this user may write to"):
@@ -683,6 +733,7 @@ def _append_and_die(directory: Path, point: str) -> subprocess.CompletedProcess[
     program = f"""
 import asyncio, os, pathlib, signal
 from gateway.delivery.outbox import Outbox
+from gateway.delivery.recipients import Recipient
 from gateway.events import StoredEvent
 def probe(point):
     if point == {point!r}:
@@ -691,7 +742,7 @@ async def main():
     outbox = Outbox(pathlib.Path({str(directory)!r}), clock=lambda: 1.0, probe=probe)
     await outbox.start()
     event = StoredEvent(event_id="msg_a_1", call_id="a", sequence=1, type="call.started", body=b"hello")
-    await outbox.append(event, ["crm"])
+    await outbox.append(event, [Recipient("crm")])
     print("appended")
 asyncio.run(main())
 """
@@ -710,10 +761,10 @@ async def test_a_restart_takes_back_what_was_claimed(tmp_path: Path, clock: Cloc
     first = Outbox(tmp_path, clock=clock)
     await first.start()
     for call_id in ("a", "b", "c"):
-        await first.append(event(call_id, 1), ["crm"])
+        await first.append(event(call_id, 1), to("crm"))
     a, b, _lost = await claim(first)
     await first.settle(a, Delivered())
-    await first.settle(b, RetryAt(START + 300))
+    await first.settle(b, RetryAt(START + 300, "HTTP 503"))
     await first.close()
     second = Outbox(tmp_path, clock=clock)
     await second.start()

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from gateway.delivery.outbox import Delivery, Outbox
 from gateway.delivery.retry import Decision, Delivered, GiveUp, RetryAt
 from gateway.events import StoredEvent
+from tests.recipients import to
 
 START = 1_760_000_000.0
 HOLD_BACK = 30.0
@@ -138,13 +139,13 @@ class Trial:
             event_id=f"msg_{call_id}_{sequence}", call_id=call_id, sequence=sequence, type="call.digit", body=b"{}"
         )
         for _ in range(2):  # the second time it is already there
-            await self.outbox.append(event, sorted(names))
+            await self.outbox.append(event, to(*sorted(names)))
         for name in names:
             self.model.lines.setdefault((name, call_id), []).append(Item(event.event_id, sequence))
 
     async def _claim(self, endpoint: str, limit: int) -> None:
         claimable = self.model.claimable(endpoint)
-        claimed = await self.outbox.claim(endpoint, limit, LEASE, HOLD_BACK)
+        claimed = (await self.outbox.claim(endpoint, limit, LEASE, HOLD_BACK)).deliveries
         found = {delivery.event_id for delivery in claimed}
         assert found <= claimable
         assert len(claimed) == len(found) == min(limit, len(claimable))
@@ -168,7 +169,7 @@ class Trial:
                 decision = GiveUp("the model says so")
                 item.settled = item.settled or not overtaken
             case seconds:
-                decision = RetryAt(self.model.now + float(seconds))
+                decision = RetryAt(self.model.now + float(seconds), "HTTP 503")
                 if not overtaken:
                     item.due_at, item.attempts, item.leased = decision.due_at, delivery.attempt, False
         await self.outbox.settle(delivery, decision)
@@ -184,7 +185,7 @@ class Trial:
         unsettled = [item for item in self.model.items() if not item.settled]
         assert await self.outbox.pending() == len(unsettled)
         for endpoint in ENDPOINTS:
-            due_at = await self.outbox.next_due(endpoint)
+            due_at = (await self.outbox.claim(endpoint, 0, LEASE, HOLD_BACK)).next_due
             if self.model.claimable(endpoint):
                 assert due_at is not None
                 assert due_at <= self.model.now
@@ -228,9 +229,9 @@ async def test_each_line_is_delivered_in_order(mixed: list[tuple[str, int]], lim
         for place, call in enumerate(turns):
             number = turns[: place + 1].count(call)
             event = StoredEvent(event_id=f"{call}{number}", call_id=call, sequence=number, type="call.digit", body=b"")
-            await outbox.append(event, ["crm"])
+            await outbox.append(event, to("crm"))
         sent: dict[str, list[int]] = {}
-        while claimed := await outbox.claim("crm", limit, LEASE, HOLD_BACK):
+        while claimed := (await outbox.claim("crm", limit, LEASE, HOLD_BACK)).deliveries:
             for delivery in claimed:
                 sent.setdefault(delivery.call_id, []).append(delivery.sequence)
                 await outbox.settle(delivery, Delivered())

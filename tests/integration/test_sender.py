@@ -13,11 +13,13 @@ from structlog.testing import capture_logs
 from config import settings
 from gateway import __version__
 from gateway.delivery.outbox import Outbox
-from gateway.delivery.posting import new_session
+from gateway.delivery.posting import Poster, new_session
+from gateway.delivery.retry import kind_of
 from gateway.delivery.sender import Sender
 from gateway.delivery.signing import verify
 from gateway.events import StoredEvent
 from gateway.receiver import Received, Receiver
+from tests.recipients import to
 from tests.sites import KEYS, SECRETS, HeldSite, Site, serving
 
 if TYPE_CHECKING:
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 
     import aiohttp
 
-    from gateway.delivery.writer import Probe
+    from gateway.delivery.transaction import Probe
 
 START = 1_760_000_000.0
 
@@ -59,6 +61,7 @@ class Bench:
         self.session = session
         self.clock = clock
         self.running: asyncio.Task[None]
+        self.attempts: list[str] = []
 
     @contextlib.asynccontextmanager
     async def sending(
@@ -66,16 +69,26 @@ class Bench:
         url: str,
         *,
         probe: Probe = lambda _point: None,
+        brought: bool = False,
         **changes: object,
     ) -> AsyncIterator[Sender]:
         options: dict[str, object] = {"retry_seconds": (5.0, 300.0), "timeout_seconds": 10.0} | changes
+        delivery = settings.Delivery(**options)  # type: ignore[arg-type]
         sender = Sender(
             self.outbox,
-            settings.Endpoint(name="crm", url=url, secrets=SECRETS),
-            settings.Delivery(**options),  # type: ignore[arg-type]
-            session=self.session,
+            "crm",
+            delivery,
+            post=Poster(
+                settings.Endpoint(name="crm", url=url, secrets=SECRETS),
+                self.session,
+                timeout_seconds=delivery.timeout_seconds,
+                clock=self.clock,
+            ),
             clock=self.clock,
+            wall=self.clock,
             random=lambda: 0.5,
+            brought=brought,
+            on_attempt=lambda outcome, decision: self.attempts.append(kind_of(outcome, decision)),
             probe=probe,
         )
         async with asyncio.TaskGroup() as group:
@@ -85,8 +98,11 @@ class Bench:
 
     async def append(self, sender: Sender, *events: StoredEvent) -> None:
         for each in events:
-            await self.outbox.append(each, ["crm"])
+            await self.outbox.append(each, to("crm"))
         sender.wake()
+
+    async def next_due(self) -> float | None:
+        return (await self.outbox.claim("crm", 0, 1.0, 1.0)).next_due
 
 
 @pytest.fixture
@@ -173,12 +189,66 @@ async def test_gives_up_after_the_last_wait_and_goes_on(bench: Bench, clock: Clo
     }
 
 
-async def test_gone_is_given_up_at_once(bench: Bench) -> None:
+async def test_gone_disables_the_endpoint_and_loses_nothing(bench: Bench) -> None:
     site = Site(410)
-    async with serving(site.handle) as url, bench.sending(url) as sender:
+    with capture_logs() as logs:
+        async with serving(site.handle) as url, bench.sending(url) as sender:
+            await bench.append(sender, event("a", 1), event("a", 2), event("b", 1))
+            assert await sender.flush(10)
+            await bench.append(sender, event("c", 1))
+            assert await sender.flush(10)
+            assert 1 <= site.requests.qsize() <= 2, "what was on its way at the same time"
+            assert await bench.outbox.pending() >= 3
+            assert "linescribe outbox enable" in next(line["event"] for line in logs if line["log_level"] == "error")
+            await bench.outbox.run(lambda db: db.execute("DELETE FROM disabled"))
+            sender.hasten()
+            assert await sender.flush(10)
+    assert await bench.outbox.pending() == 0
+    assert "disabled" in bench.attempts
+
+
+async def test_gone_is_said_of_one_event_where_its_call_has_brought_the_url(bench: Bench) -> None:
+    site = Site(410)
+    async with serving(site.handle) as url, bench.sending(url, brought=True) as sender:
         await bench.append(sender, event("a", 1), event("a", 2))
         assert await sender.flush(10)
-    assert site.requests.qsize() == 2
+    assert bench.attempts == ["given_up", "delivered"]
+    assert await bench.outbox.pending() == 0
+
+
+async def test_a_receiver_that_is_down_is_tried_now_and_then(bench: Bench, clock: Clock) -> None:
+    site = Site(*[500] * 6)
+    async with (
+        serving(site.handle) as url,
+        bench.sending(url, concurrency=1, breaker_failures=5, breaker_rest_seconds=30.0) as sender,
+    ):
+        await bench.append(sender, *(event(str(call), 1) for call in range(20)))
+        assert await sender.flush(10)
+        assert site.requests.qsize() == 5, "the other fifteen keep all their attempts"
+        assert sender.resting
+        clock.now += 1.0
+        sender.wake()
+        assert await sender.flush(10)
+        assert site.requests.qsize() == 6, "one that tells whether it is well"
+        clock.now += 1.9
+        assert await sender.flush(10)
+        assert site.requests.qsize() == 6
+        clock.now += 0.1
+        assert await sender.flush(10)
+        assert not sender.resting
+    assert site.requests.qsize() == 6 + 20, "those that failed are due again, now that it is well"
+    assert await bench.outbox.pending() == 0
+
+
+async def test_an_operator_need_not_wait_for_the_next_try(bench: Bench) -> None:
+    site = Site(*[500] * 3)
+    async with serving(site.handle) as url, bench.sending(url, concurrency=1, breaker_failures=3) as sender:
+        await bench.append(sender, *(event(str(call), 1) for call in range(4)))
+        assert await sender.flush(10)
+        assert sender.resting
+        sender.hasten()
+        assert await sender.flush(10)
+        assert not sender.resting
     assert await bench.outbox.pending() == 0
 
 
@@ -187,7 +257,7 @@ async def test_waits_as_long_as_it_is_asked_to(bench: Bench) -> None:
     async with serving(site.handle) as url, bench.sending(url) as sender:
         await bench.append(sender, event("a", 1))
         assert await sender.flush(10)
-    assert await bench.outbox.next_due("crm") == START + 77
+    assert await bench.next_due() == START + 77
 
 
 async def test_a_redirect_is_not_followed(bench: Bench) -> None:
@@ -199,7 +269,7 @@ async def test_a_redirect_is_not_followed(bench: Bench) -> None:
             assert await sender.flush(10)
     assert site.requests.qsize() == 1
     assert elsewhere.requests.empty()
-    assert await bench.outbox.next_due("crm") == START + 5
+    assert await bench.next_due() == START + 5
 
 
 async def test_a_receiver_that_does_not_answer_in_time_is_tried_again(bench: Bench) -> None:
@@ -209,7 +279,7 @@ async def test_a_receiver_that_does_not_answer_in_time_is_tried_again(bench: Ben
             await bench.append(sender, event("a", 1))
             assert await sender.flush(10)
     assert [line["outcome"] for line in logs] == ["no answer within 0.2 s"]
-    assert await bench.outbox.next_due("crm") == START + 5
+    assert await bench.next_due() == START + 5
 
 
 async def test_a_receiver_that_is_not_there_is_tried_again(bench: Bench) -> None:
@@ -220,7 +290,7 @@ async def test_a_receiver_that_is_not_there_is_tried_again(bench: Bench) -> None
             await bench.append(sender, event("a", 1))
             assert await sender.flush(10)
     assert "cannot connect to 127.0.0.1:" in logs[0]["outcome"]
-    assert await bench.outbox.next_due("crm") == START + 5
+    assert await bench.next_due() == START + 5
 
 
 async def test_a_failed_attempt_is_one_line_without_words_or_secrets(bench: Bench) -> None:
@@ -362,7 +432,7 @@ async def test_cancelling_leaves_the_event_to_be_claimed_again(bench: Bench, tmp
         await bench.outbox.close()
         again = Outbox(tmp_path, clock=bench.clock)
         await again.start()
-        (delivery,) = await again.claim("crm", 1, 1.0, 1.0)
+        (delivery,) = (await again.claim("crm", 1, 1.0, 1.0)).deliveries
         await again.close()
     assert (delivery.event_id, delivery.attempt) == ("msg_a_1", 1)
 
@@ -371,7 +441,7 @@ async def test_flushing_waits_for_what_is_due_and_not_for_what_is_not(bench: Ben
     site = Site(500)
     async with serving(site.handle) as url, bench.sending(url) as sender:
         assert await sender.flush(10)
-        await bench.outbox.append(event("a", 1), ["crm"])  # nobody woke the sender
+        await bench.outbox.append(event("a", 1), to("crm"))  # nobody woke the sender
         assert await sender.flush(10)
         assert site.requests.qsize() == 1
         assert await bench.outbox.pending() == 1

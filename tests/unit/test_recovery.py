@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from gateway.delivery.outbox import Outbox
+from gateway.delivery.recipients import Recipient
 from gateway.events import CallStarted, ErrorInfo, Event, Source, StoredEvent, TranscriptFailed, store
 from gateway.recovery import end_unfinished_calls
 
@@ -44,21 +45,19 @@ def failed(call_id: str, sequence: int) -> TranscriptFailed:
     )
 
 
-async def recover(
-    outbox: Outbox, *events: Event, endpoints: Sequence[str] = (), there: Sequence[str] = ()
-) -> list[dict[str, object]]:
+async def recover(outbox: Outbox, *events: Event, recipients: Sequence[Recipient] = ()) -> list[dict[str, object]]:
     for event in events:
-        await outbox.append(store(event, 0.0), endpoints)
+        await outbox.append(store(event, 0.0), recipients)
     published: list[StoredEvent] = []
 
-    async def publish(event: StoredEvent, to: Sequence[str]) -> None:
-        assert set(to) == set(endpoints) & set(there)
+    async def publish(event: StoredEvent, to: Sequence[Recipient]) -> None:
+        assert tuple(to) == tuple(recipients)
         published.append(event)
         await outbox.append(event, to)
 
-    count = await end_unfinished_calls(outbox, publish, lambda: 1_700_000_000.0, there)
+    count = await end_unfinished_calls(outbox, publish, lambda: 1_700_000_000.0)
     assert count == len(published)
-    assert await end_unfinished_calls(outbox, publish, lambda: 1_700_000_000.0, there) == 0, "once is enough"
+    assert await end_unfinished_calls(outbox, publish, lambda: 1_700_000_000.0) == 0, "once is enough"
     return [msgspec.json.decode(event.body) for event in published]
 
 
@@ -90,8 +89,8 @@ async def test_a_call_that_was_cut_off_gets_its_end_under_the_next_sequence(outb
 
 
 async def test_the_end_goes_where_the_calls_other_events_went(outbox: Outbox) -> None:
-    there = ["crm", "archive"]
-    assert await recover(outbox, started("one"), failed("one", 2), endpoints=["crm", "gone"], there=there)
+    brought = Recipient("theirs", "https://hooks.example/1")
+    assert await recover(outbox, started("one"), failed("one", 2), recipients=[Recipient("crm"), brought])
 
 
 async def test_each_call_gets_its_own(outbox: Outbox) -> None:

@@ -11,11 +11,13 @@ from gateway.delivery.retry import (
     Answered,
     Decision,
     Delivered,
+    Disable,
     GiveUp,
     Outcome,
     RetryAt,
     Unanswered,
     decide,
+    kind_of,
     retry_after_seconds,
 )
 
@@ -36,8 +38,8 @@ def decided(attempt: int, outcome: Outcome, *, jitter: float = 0.2, random: floa
     return decide(attempt, outcome, retry_seconds=SCHEDULE, jitter=jitter, random=random, now=NOW)
 
 
-def after(seconds: float) -> RetryAt:
-    return RetryAt(NOW + seconds)
+def after(seconds: float, reason: str = "HTTP 503") -> RetryAt:
+    return RetryAt(NOW + seconds, reason)
 
 
 @pytest.mark.parametrize(
@@ -48,18 +50,18 @@ def after(seconds: float) -> RetryAt:
         (9, Answered(299), Delivered()),
         (1, Answered(200, retry_after_seconds=60), Delivered()),
         # Everything else waits by the schedule: the receiver's errors, its refusals and redirects alike.
-        (1, Answered(500), after(5)),
-        (1, Answered(503), after(5)),
-        (1, Answered(400), after(5)),
-        (1, Answered(401), after(5)),
-        (1, Answered(404), after(5)),
-        (1, Answered(429), after(5)),
-        (1, Answered(302), after(5)),
-        (1, Answered(304), after(5)),
-        (1, Answered(101), after(5)),
-        (1, REFUSED, after(5)),
-        (2, REFUSED, after(300)),
-        (3, REFUSED, after(36_000)),
+        (1, Answered(500), after(5, "HTTP 500")),
+        (1, Answered(503), after(5, "HTTP 503")),
+        (1, Answered(400), after(5, "HTTP 400")),
+        (1, Answered(401), after(5, "HTTP 401")),
+        (1, Answered(404), after(5, "HTTP 404")),
+        (1, Answered(429), after(5, "HTTP 429")),
+        (1, Answered(302), after(5, "HTTP 302")),
+        (1, Answered(304), after(5, "HTTP 304")),
+        (1, Answered(101), after(5, "HTTP 101")),
+        (1, REFUSED, after(5, REFUSED.error)),
+        (2, REFUSED, after(300, REFUSED.error)),
+        (3, REFUSED, after(36_000, REFUSED.error)),
         # The last wait is over.
         (4, REFUSED, GiveUp(f"{REFUSED.error} at attempt 4, the last")),
         (4, Answered(500), GiveUp("HTTP 500 at attempt 4, the last")),
@@ -67,16 +69,16 @@ def after(seconds: float) -> RetryAt:
         (99, Answered(500), GiveUp("HTTP 500 at attempt 99, the last")),
         # Retry-After lengthens a wait, never shortens it, and has its bound.
         (1, Answered(503, retry_after_seconds=120), after(120)),
-        (1, Answered(429, retry_after_seconds=7200), after(7200)),
+        (1, Answered(429, retry_after_seconds=7200), after(7200, "HTTP 429")),
         (2, Answered(503, retry_after_seconds=120), after(300)),
         (1, Answered(503, retry_after_seconds=0), after(5)),
         (1, Answered(503, retry_after_seconds=-3600), after(5)),
         (1, Answered(503, retry_after_seconds=10**9), after(DAY_SECONDS)),
         (1, Answered(503, retry_after_seconds=math.inf), after(DAY_SECONDS)),
         (1, Answered(503, retry_after_seconds=-math.inf), after(5)),
-        # Gone is gone.
-        (1, Answered(410), GiveUp("HTTP 410: the receiver wants no more")),
-        (1, Answered(410, retry_after_seconds=60), GiveUp("HTTP 410: the receiver wants no more")),
+        # Gone is gone, and nothing that waits is given up for it.
+        (1, Answered(410), Disable("HTTP 410: the receiver wants no more")),
+        (1, Answered(410, retry_after_seconds=60), Disable("HTTP 410: the receiver wants no more")),
     ],
 )
 def test_decisions(attempt: int, outcome: Outcome, expected: Decision) -> None:
@@ -101,6 +103,20 @@ def test_a_schedule_longer_than_a_day_bounds_retry_after() -> None:
     assert decision == after(long_wait)
 
 
+@pytest.mark.parametrize(
+    ("outcome", "word"),
+    [
+        (Answered(204), "delivered"),
+        (Answered(503), "refused"),
+        (REFUSED, "unanswered"),
+        (Answered(410), "disabled"),
+    ],
+)
+def test_an_attempt_in_a_word(outcome: Outcome, word: str) -> None:
+    assert kind_of(outcome, decided(1, outcome)) == word
+    assert kind_of(outcome, decided(99, outcome)) == (word if word in {"delivered", "disabled"} else "given_up")
+
+
 @given(st.integers(1, 40), outcomes, st.lists(st.floats(0, 1e6), max_size=8), st.floats(0, 0.9), st.floats(0, 1))
 def test_every_outcome_has_a_bounded_answer(
     attempt: int, outcome: Outcome, schedule: list[float], jitter: float, random: float
@@ -110,12 +126,16 @@ def test_every_outcome_has_a_bounded_answer(
         case Delivered():
             assert isinstance(outcome, Answered)
             assert 200 <= outcome.status < 300
-        case RetryAt(due_at):
+        case RetryAt(due_at, _):
             shortest = schedule[attempt - 1] * (1 - jitter)
             longest = max(DAY_SECONDS, *schedule, schedule[attempt - 1] * (1 + jitter))
             assert NOW + shortest - 1e-3 <= due_at <= NOW + longest + 1e-3
         case GiveUp(reason):
-            assert attempt > len(schedule) or outcome == Answered(410, getattr(outcome, "retry_after_seconds", None))
+            assert attempt > len(schedule)
+            assert reason
+        case Disable(reason):
+            assert isinstance(outcome, Answered)
+            assert outcome.status == 410
             assert reason
 
 

@@ -1,0 +1,226 @@
+"""Everything between an event that was made and its receivers: the store, and a sender for each of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from enum import IntEnum
+from functools import partial
+from typing import TYPE_CHECKING
+
+import structlog
+
+from gateway.delivery.keeping import Keeper
+from gateway.delivery.outbox import Outbox, OutboxError, Probe, no_probe
+from gateway.delivery.overview import Overview, look
+from gateway.delivery.posting import Poster
+from gateway.delivery.recipients import name_of, wants
+from gateway.delivery.retry import kind_of
+from gateway.delivery.sender import Sender
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    import aiohttp
+
+    from config.settings import Delivery
+    from gateway.delivery.recipients import Recipient
+    from gateway.delivery.retry import Decision, Outcome
+    from gateway.events import StoredEvent
+
+MOST_SENDERS = 256
+"""For endpoints that calls bring; what is for others waits until one of them has nothing left to do."""
+
+WATCH_SECONDS = 1.0
+LOOK_SECONDS = 5.0
+TIDY_SECONDS = 600.0
+
+log = structlog.get_logger()
+
+
+class State(IntEnum):
+    """How an endpoint fares."""
+
+    WELL = 0
+    RESTING = 1
+    """It does not answer, or asked for a rest: it is tried now and then."""
+    DISABLED = 2
+    """It wants no more: what is for it waits for the operator."""
+
+
+class Deliveries:
+    """The delivery of one gateway's events; `directory` holds the store.
+
+    `clock` is for rests, `wall` gives seconds since the epoch, `random` numbers from 0 to 1; `probe` is as in Outbox
+    and Sender.
+    """
+
+    def __init__(
+        self,
+        settings: Delivery,
+        directory: Path,
+        *,
+        clock: Callable[[], float],
+        wall: Callable[[], float],
+        random: Callable[[], float],
+        probe: Probe = no_probe,
+    ) -> None:
+        self._settings = settings
+        self._directory = directory
+        self._clock = clock
+        self._wall = wall
+        self._random = random
+        self._probe = probe
+        self._endpoints = {endpoint.name: endpoint for endpoint in settings.endpoints}
+        self._senders: dict[str, Sender] = {}
+        self._running: dict[str, asyncio.Task[None]] = {}
+        self._unknown: set[str] = set()
+        self._group: asyncio.TaskGroup | None = None
+        self._most_senders = len(self._endpoints) + MOST_SENDERS
+        self.outbox = Outbox(directory, clock=wall, probe=probe)
+        self.overview = Overview()
+        """As it was some seconds ago."""
+        self.attempts: Counter[tuple[str, str]] = Counter()
+        """By endpoint and outcome."""
+
+    def state(self, endpoint: str) -> State:
+        """Tell how an endpoint of the settings fares; one that calls bring rests when all of it rests."""
+        lines = [line for queue, line in self.overview.lines.items() if name_of(queue) == endpoint]
+        if any(line.disabled for line in lines):
+            return State.DISABLED
+        senders = [sender for queue, sender in self._senders.items() if name_of(queue) == endpoint]
+        resting = bool(senders) and all(sender.resting for sender in senders)
+        return State.RESTING if resting else State.WELL
+
+    async def open(self) -> None:
+        """Open the store. Raises OutboxError."""
+        await self.outbox.start()
+
+    async def publish(self, event: StoredEvent, recipients: Sequence[Recipient]) -> None:
+        """Store an event for those of a call's recipients that want it, and return when it is committed.
+
+        While the store cannot be written to, it waits in memory, and this returns at once: the call goes on.
+        Raises OutboxError.
+        """
+        wanted_by = [each for each in recipients if self._wants(each, event)]
+        stored = await self.outbox.take(event, recipients, wanted_by)
+        if await self.outbox.committed(stored):
+            stored.result()
+            self._wake(wanted_by)
+        else:
+            stored.add_done_callback(partial(self._wake_late, event, wanted_by))
+
+    async def run(self, session: aiohttp.ClientSession) -> None:
+        """Deliver until cancelled. What is on its way then can be claimed again later."""
+        async with asyncio.TaskGroup() as group:
+            self._group = group
+            self._session = session
+            for endpoint in self._settings.endpoints:
+                if endpoint.url is not None:
+                    self._start(endpoint.name)
+            group.create_task(self._watch())
+            group.create_task(self._tidy())
+
+    async def finish(self, seconds: float) -> int | None:
+        """Send what can be sent now; tell how much is left, None when the store does not answer in time."""
+        await asyncio.gather(*(sender.flush(seconds) for sender in self._senders.values()))
+        try:
+            return await asyncio.wait_for(self.outbox.pending(), seconds)
+        except (TimeoutError, OutboxError):
+            return None
+
+    async def close(self, seconds: float) -> None:
+        """Close the store; what cannot be committed within that time is lost, and named in the log."""
+        await self.outbox.close(seconds)
+
+    def _wants(self, recipient: Recipient, event: StoredEvent) -> bool:
+        endpoint = self._endpoints.get(recipient.endpoint)
+        return endpoint is not None and wants(endpoint, event.type)
+
+    def _wake(self, recipients: Sequence[Recipient]) -> None:
+        for recipient in recipients:
+            sender = self._senders.get(recipient.queue) or self._start(recipient.queue)
+            if sender:
+                sender.wake()
+
+    def _wake_late(self, event: StoredEvent, recipients: Sequence[Recipient], stored: asyncio.Future[None]) -> None:
+        if stored.cancelled() or stored.exception():
+            log.error("an event is lost: it could not be stored", event_id=event.event_id, call_id=event.call_id)
+        else:
+            self._wake(recipients)
+
+    def _start(self, queue: str) -> Sender | None:
+        """Start the sender of a line; None where that has to wait."""
+        endpoint = self._endpoints.get(name_of(queue))
+        if self._group is None or endpoint is None or len(self._senders) >= self._most_senders:
+            return None
+        sender = Sender(
+            self.outbox,
+            queue,
+            self._settings,
+            post=Poster(endpoint, self._session, timeout_seconds=self._settings.timeout_seconds, clock=self._wall),
+            clock=self._clock,
+            wall=self._wall,
+            random=self._random,
+            brought=endpoint.url is None,
+            on_attempt=partial(self._count, endpoint.name),
+            probe=self._probe,
+        )
+        self._senders[queue] = sender
+        self._running[queue] = self._group.create_task(sender.run())
+        return sender
+
+    def _count(self, endpoint: str, outcome: Outcome, decision: Decision) -> None:
+        self.attempts[endpoint, kind_of(outcome, decision)] += 1
+
+    async def _watch(self) -> None:
+        """Look now and then what is in the store, and whether an operator has changed something there."""
+        looked_at = float("-inf")
+        while True:
+            changed = await self.outbox.changed_elsewhere()
+            if changed or self._clock() - looked_at >= LOOK_SECONDS:
+                looked_at = self._clock()
+                await self._look()
+            if changed:
+                for sender in self._senders.values():
+                    sender.hasten()
+            await asyncio.sleep(WATCH_SECONDS)
+
+    async def _look(self) -> None:
+        try:
+            self.overview = await asyncio.to_thread(look, self._directory)
+        except OutboxError as error:
+            log.warning("cannot look into the event store", error=str(error))
+            return
+        for queue, line in self.overview.lines.items():
+            if line.pending and queue not in self._senders:
+                self._adopt(queue, line.pending)
+        for queue, sender in list(self._senders.items()):
+            pending = queue in self.overview.lines and self.overview.lines[queue].pending
+            if queue not in self._endpoints and sender.idle and not pending:
+                del self._senders[queue]
+                self._running.pop(queue).cancel()
+
+    def _adopt(self, queue: str, pending: int) -> None:
+        """Start a sender for what waits, or tell that the settings know nobody to send it to."""
+        if name_of(queue) in self._endpoints:
+            self._start(queue)
+        elif queue not in self._unknown:
+            self._unknown.add(queue)
+            log.warning(
+                "events wait for an endpoint that is not in the settings: put it there, or linescribe outbox discard",
+                endpoint=queue,
+                deliveries=pending,
+            )
+
+    async def _tidy(self) -> None:
+        keeper = Keeper(self.outbox, self._directory, self._settings, self._wall)
+        while True:
+            try:
+                forgotten = await keeper.tidy()
+            except OutboxError as error:
+                log.warning("old events are kept for now", error=str(error))
+            else:
+                log.debug("old events forgotten", events=forgotten)
+            await asyncio.sleep(TIDY_SECONDS)
