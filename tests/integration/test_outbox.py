@@ -686,7 +686,7 @@ async def test_a_store_of_the_first_schema_is_brought_up(tmp_path: Path, clock: 
     with contextlib.closing(sqlite3.connect(tmp_path / FILE_NAME)) as old:
         old.executescript(MIGRATIONS[0] + "PRAGMA user_version = 1")
         old.execute("INSERT INTO call VALUES ('a', NULL), ('b', 1000.0)")
-        old.execute("INSERT INTO event VALUES (1, 'msg_a_1', 'a', 1, 'call.started', 'x')")
+        old.execute("INSERT INTO event VALUES (1, 'msg_a_1', 'a', 1, 'call.started', x'78')")
         old.execute("INSERT INTO event VALUES (2, 'msg_b_1', 'b', 1, 'call.ended', 'y')")
         for event_id, endpoint, call_id, place, due_at, attempts, outcome in (
             (1, "crm", "a", "front", 1000.0, 2, None),
@@ -704,7 +704,7 @@ async def test_a_store_of_the_first_schema_is_brought_up(tmp_path: Path, clock: 
     (unfinished,) = await outbox.unfinished_calls()
     assert set(unfinished.recipients) == set(to("crm", "archive"))
     (delivery,) = await claim(outbox)
-    assert (delivery.event_id, delivery.attempt, delivery.body) == ("msg_a_1", 3, "x")
+    assert (delivery.event_id, delivery.attempt, delivery.body) == ("msg_a_1", 3, b"x")
     assert query(tmp_path, "SELECT stored_at FROM event WHERE id = 2") == [(1000.0,)]
     assert query(tmp_path, "PRAGMA auto_vacuum") == [(2,)], "it can give pages back from now on"
     await outbox.close()

@@ -53,6 +53,10 @@ def event(call_id: str, sequence: int) -> StoredEvent:
     )
 
 
+def rests(sender: Sender) -> bool:
+    return sender.resting
+
+
 class Bench:
     """A store, a session and a clock, from which senders are made and run."""
 
@@ -225,7 +229,7 @@ async def test_a_receiver_that_is_down_is_tried_now_and_then(bench: Bench, clock
         await bench.append(sender, *(event(str(call), 1) for call in range(20)))
         assert await sender.flush(10)
         assert site.requests.qsize() == 5, "the other fifteen keep all their attempts"
-        assert sender.resting
+        assert rests(sender)
         clock.now += 1.0
         sender.wake()
         assert await sender.flush(10)
@@ -235,7 +239,7 @@ async def test_a_receiver_that_is_down_is_tried_now_and_then(bench: Bench, clock
         assert site.requests.qsize() == 6
         clock.now += 0.1
         assert await sender.flush(10)
-        assert not sender.resting
+        assert not rests(sender)
     assert site.requests.qsize() == 6 + 20, "those that failed are due again, now that it is well"
     assert await bench.outbox.pending() == 0
 
@@ -245,10 +249,10 @@ async def test_an_operator_need_not_wait_for_the_next_try(bench: Bench) -> None:
     async with serving(site.handle) as url, bench.sending(url, concurrency=1, breaker_failures=3) as sender:
         await bench.append(sender, *(event(str(call), 1) for call in range(4)))
         assert await sender.flush(10)
-        assert sender.resting
+        assert rests(sender)
         sender.hasten()
         assert await sender.flush(10)
-        assert not sender.resting
+        assert not rests(sender)
     assert await bench.outbox.pending() == 0
 
 
