@@ -167,6 +167,8 @@ class RefusalReason(StrEnum):
     UNREGISTERED = "unregistered"
     OVERLOADED = "overloaded"
     """Finals would have to wait for too long."""
+    UNSTORABLE = "unstorable"
+    """The disk takes no events, and memory should not fill up with more of them."""
 
 
 class Refusal(Exception):  # noqa: N818  no error: the gateway declines on purpose

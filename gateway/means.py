@@ -61,7 +61,9 @@ class Means(msgspec.Struct, frozen=True, kw_only=True):
     settings: Settings
     decoder: Decoder
     publish: Callable[[StoredEvent, Sequence[str]], Awaitable[None]]
-    """Store an event for these endpoints; returns once it is committed."""
+    """Store an event for these endpoints; returns once it is committed, or at once while the disk takes nothing."""
+    storable: Callable[[], bool] = lambda: True
+    """Whether there is room for the events of another call."""
     interims: Interims = NoInterims()
     normalizer: Normalizer | None = None
     clock: Callable[[], float]

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from asr.pressure import Level
     from asr.tally import Done
     from asr.types import DecodeKind, Reason
+    from gateway.delivery.overview import Line, Overview
 
 
 BATCH_BOUNDS = (1, 2, 4, 8, 16, 32, 64)
@@ -97,14 +98,59 @@ class Queue(Protocol):
         ...
 
 
+class Outgoing(Protocol):
+    """What goes out to endpoints."""
+
+    @property
+    def writable(self) -> bool:
+        """Whether events can be committed."""
+        ...
+
+    @property
+    def accepting(self) -> int:
+        """Events that wait in memory to be committed."""
+        ...
+
+    @property
+    def overview(self) -> Overview:
+        """The store as it was some seconds ago."""
+        ...
+
+    @property
+    def lines(self) -> Mapping[str, Line]:
+        """The same by endpoint; all of them are there."""
+        ...
+
+    @property
+    def states(self) -> Mapping[str, int]:
+        """How each fares."""
+        ...
+
+    @property
+    def attempts(self) -> Mapping[tuple[str, str], int]:
+        """Attempts by endpoint and outcome."""
+        ...
+
+
 class Metrics:
     """Makes a page of them, in Prometheus' text format or in OpenMetrics."""
 
-    def __init__(self, live: Live, entrance: Entrance, queue: Queue, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        live: Live,
+        entrance: Entrance,
+        queue: Queue,
+        outgoing: Outgoing,
+        *,
+        clock: Callable[[], float],
+        wall: Callable[[], float],
+    ) -> None:
         self._live = live
         self._entrance = entrance
         self._queue = queue
+        self._outgoing = outgoing
         self._clock = clock
+        self._wall = wall
         self._registry = CollectorRegistry()
         self._registry.register(self)
 
@@ -118,6 +164,8 @@ class Metrics:
         yield from self._of_calls()
         yield from self._of_queue()
         yield from self._of_decoding()
+        yield from self._of_store()
+        yield from self._of_endpoints()
 
     def _of_calls(self) -> Iterator[Metric]:
         live, entrance = self._live, self._entrance
@@ -167,6 +215,38 @@ class Metrics:
             retries.add_metric([kind], done.retries)
         yield sizes
         yield retries
+
+    def _of_store(self) -> Iterator[Metric]:
+        outgoing = self._outgoing
+        yield GaugeMetricFamily("linescribe_outbox_writable", "1 when events can be stored, else 0.", outgoing.writable)
+        yield GaugeMetricFamily(
+            "linescribe_outbox_waiting_events", "Events in memory that are to be stored.", outgoing.accepting
+        )
+        yield GaugeMetricFamily("linescribe_outbox_bytes", "Size of the event store.", outgoing.overview.used_bytes)
+
+    def _of_endpoints(self) -> Iterator[Metric]:
+        labels = ["endpoint"]
+        attempts = CounterMetricFamily(
+            "linescribe_webhook_attempts", "Attempts to deliver an event.", labels=[*labels, "outcome"]
+        )
+        for (endpoint, outcome), count in self._outgoing.attempts.items():
+            attempts.add_metric([endpoint, outcome], count)
+        yield attempts
+        pending = GaugeMetricFamily("linescribe_webhook_pending", "Events to be delivered.", labels=labels)
+        oldest = GaugeMetricFamily("linescribe_webhook_oldest_seconds", "Age of the oldest of them.", labels=labels)
+        dead = GaugeMetricFamily("linescribe_webhook_dead_letters", "Events that were given up.", labels=labels)
+        for endpoint, line in self._outgoing.lines.items():
+            since = line.oldest_stored_at
+            pending.add_metric([endpoint], line.pending)
+            oldest.add_metric([endpoint], 0.0 if since is None else max(self._wall() - since, 0.0))
+            dead.add_metric([endpoint], line.dead)
+        yield from (pending, oldest, dead)
+        state = GaugeMetricFamily(
+            "linescribe_webhook_endpoint_state", "0: well, 1: rests, 2: wants no more.", labels=labels
+        )
+        for endpoint, fares in self._outgoing.states.items():
+            state.add_metric([endpoint], fares)
+        yield state
 
 
 def _buckets(batches: Mapping[int, int]) -> list[tuple[str, float]]:

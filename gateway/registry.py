@@ -209,6 +209,8 @@ class Registry:
         """Tell why no new call is let in, be there room or not; None when there is no such reason."""
         if self._draining:
             return RefusalReason.DRAINING
+        if not self._means.storable():
+            return RefusalReason.UNSTORABLE
         return None if self.door.open else RefusalReason.OVERLOADED
 
     def _full(self, settings: CallSettings) -> bool:

@@ -34,6 +34,7 @@ from gateway.delivery.interims import Interims
 from gateway.delivery.posting import new_session
 from gateway.delivery.recipients import Recipient
 from gateway.http.calls import CallsApi
+from gateway.http.health import HealthPage
 from gateway.http.metrics import MetricsPage
 from gateway.http.server import HttpServer
 from gateway.http.streaming import StreamPort
@@ -107,6 +108,7 @@ class Gateway:
             settings=settings,
             decoder=self._scheduler,
             publish=self._publish,
+            storable=lambda: self._deliveries.storable,
             interims=self._interims,
             normalizer=normalizer(settings),
             clock=clock,
@@ -209,11 +211,14 @@ class Gateway:
         self._tls = ServerTls(settings.tls, "http") if settings.tls else None
         calls = CallsApi(self._registry, self._settings, clock=clock, wall=wall)
         twilio = TwilioApi(self._twilio.starters.start, self._settings)
-        page = MetricsPage(Metrics(self._registry, self._registry.door, self._scheduler, clock))
+        page = MetricsPage(
+            Metrics(self._registry, self._registry.door, self._scheduler, self._deliveries, clock=clock, wall=wall)
+        )
+        health = HealthPage(self._unready)
         streams = chain.from_iterable(ways_in(path, servers, clock) for path, servers in self._websockets.items())
         server = HttpServer(
             settings,
-            [*calls.routes(), *twilio.routes(), *page.routes(), *self._webhooks, *streams],
+            [*calls.routes(), *twilio.routes(), *page.routes(), *health.routes(), *self._webhooks, *streams],
             guarded=any(each.credentials for each in chain.from_iterable(self._settings.websockets.values())),
             tls=self._tls.context if self._tls else None,
         )
@@ -241,6 +246,14 @@ class Gateway:
         """Send what can be sent now; the rest is stored."""
         undelivered = await self._deliveries.finish(self._settings.calls.hurry_seconds * SEND_SHARE)
         log.info("stopped", undelivered=undelivered)
+
+    def _unready(self) -> list[str]:
+        """Tell why no new calls should be sent here."""
+        reasons = {
+            "draining": self._drain.is_set(),
+            "the event store cannot be written to": not self._deliveries.writable,
+        }
+        return [reason for reason, holds in reasons.items() if holds]
 
     async def _publish(self, event: StoredEvent, endpoints: Sequence[str]) -> None:
         await self._deliveries.publish(event, [Recipient(name) for name in endpoints])

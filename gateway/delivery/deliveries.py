@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from enum import IntEnum
 from functools import partial
+from itertools import product
 from typing import TYPE_CHECKING
 
 import structlog
@@ -15,8 +15,9 @@ from gateway.delivery.outbox import Outbox, OutboxError, Probe, no_probe
 from gateway.delivery.overview import Overview, look
 from gateway.delivery.posting import Poster
 from gateway.delivery.recipients import name_of, wants
-from gateway.delivery.retry import kind_of
+from gateway.delivery.retry import KINDS, kind_of
 from gateway.delivery.sender import Sender
+from gateway.delivery.writer import QUEUE_LIMIT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -25,12 +26,16 @@ if TYPE_CHECKING:
     import aiohttp
 
     from config.settings import Delivery
+    from gateway.delivery.overview import Line
     from gateway.delivery.recipients import Recipient
     from gateway.delivery.retry import Decision, Outcome
     from gateway.events import StoredEvent
 
 MOST_SENDERS = 256
 """For endpoints that calls bring; what is for others waits until one of them has nothing left to do."""
+
+MOST_ACCEPTING = QUEUE_LIMIT // 2
+"""Events that wait to be committed while new calls are let in; the other half is for those in progress."""
 
 WATCH_SECONDS = 1.0
 LOOK_SECONDS = 5.0
@@ -81,17 +86,33 @@ class Deliveries:
         self.outbox = Outbox(directory, clock=wall, probe=probe)
         self.overview = Overview()
         """As it was some seconds ago."""
-        self.attempts: Counter[tuple[str, str]] = Counter()
+        self.attempts = dict.fromkeys(product(self._endpoints, KINDS), 0)
         """By endpoint and outcome."""
 
-    def state(self, endpoint: str) -> State:
-        """Tell how an endpoint of the settings fares; one that calls bring rests when all of it rests."""
-        lines = [line for queue, line in self.overview.lines.items() if name_of(queue) == endpoint]
-        if any(line.disabled for line in lines):
-            return State.DISABLED
-        senders = [sender for queue, sender in self._senders.items() if name_of(queue) == endpoint]
-        resting = bool(senders) and all(sender.resting for sender in senders)
-        return State.RESTING if resting else State.WELL
+    @property
+    def writable(self) -> bool:
+        """Whether events can be committed, as far as is known."""
+        return self.outbox.writable
+
+    @property
+    def accepting(self) -> int:
+        """Events that wait in memory to be committed."""
+        return self.outbox.accepting
+
+    @property
+    def lines(self) -> dict[str, Line]:
+        """What the store held some seconds ago, by endpoint of the settings."""
+        return self.overview.by_name(self._endpoints)
+
+    @property
+    def states(self) -> dict[str, State]:
+        """How each endpoint of the settings fares."""
+        return {name: self._state(name) for name in self._endpoints}
+
+    @property
+    def storable(self) -> bool:
+        """Whether there is room in memory for more events that the disk does not take for now."""
+        return self.outbox.accepting < MOST_ACCEPTING
 
     async def open(self) -> None:
         """Open the store. Raises OutboxError."""
@@ -170,6 +191,14 @@ class Deliveries:
         self._senders[queue] = sender
         self._running[queue] = self._group.create_task(sender.run())
         return sender
+
+    def _state(self, name: str) -> State:
+        """Tell how an endpoint fares; one that calls bring rests, or is disabled, when all of it is."""
+        lines = [line for queue, line in self.overview.lines.items() if name_of(queue) == name]
+        if lines and all(line.disabled for line in lines):
+            return State.DISABLED
+        senders = [sender for queue, sender in self._senders.items() if name_of(queue) == name]
+        return State.RESTING if senders and all(sender.resting for sender in senders) else State.WELL
 
     def _count(self, endpoint: str, outcome: Outcome, decision: Decision) -> None:
         self.attempts[endpoint, kind_of(outcome, decision)] += 1

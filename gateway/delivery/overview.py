@@ -7,9 +7,14 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from gateway.delivery.database import SQL, open_beside
+from gateway.delivery.recipients import name_of
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from pathlib import Path
+
+UNKNOWN = "unknown"
+"""Stands for endpoints that are not in the settings."""
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,6 +29,16 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
     disabled: str | None = None
     """Why it is sent nothing."""
 
+    def merged(self, other: Line) -> Line:
+        """Take two lines for one."""
+        oldest = [each for each in (self.oldest_stored_at, other.oldest_stored_at) if each is not None]
+        return Line(
+            pending=self.pending + other.pending,
+            oldest_stored_at=min(oldest, default=None),
+            dead=self.dead + other.dead,
+            disabled=self.disabled or other.disabled,
+        )
+
 
 class Overview(msgspec.Struct, frozen=True, kw_only=True):
     """The store at one moment."""
@@ -31,6 +46,14 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True):
     lines: dict[str, Line] = {}
     used_bytes: int = 0
     """Of the file; what lies empty in it is not counted."""
+
+    def by_name(self, names: Collection[str]) -> dict[str, Line]:
+        """Give a line for each of the settings' endpoints; what is for others comes under UNKNOWN, if anything is."""
+        merged = dict.fromkeys(names, Line())
+        for queue, line in self.lines.items():
+            name = name_of(queue) if name_of(queue) in names else UNKNOWN
+            merged[name] = merged.get(name, Line()).merged(line)
+        return merged
 
     @property
     def pending(self) -> int:

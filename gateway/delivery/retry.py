@@ -99,8 +99,11 @@ def decide(
     return RetryAt(now + max(wait, _asked(outcome, retry_seconds)), str(outcome))
 
 
+KINDS = ("delivered", "refused", "unanswered", "given_up", "disabled")
+
+
 def kind_of(outcome: Outcome, decision: Decision) -> str:
-    """Put what came of an attempt in one word, of few: for counting."""
+    """Put what came of an attempt in one word of KINDS, for counting."""
     if isinstance(decision, Delivered):
         return "delivered"
     if isinstance(decision, GiveUp | Disable):

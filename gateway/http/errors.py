@@ -29,6 +29,10 @@ MEANINGS = {
 }
 """What is said of a status where nobody has said more."""
 
+WHY_NO_MORE = {
+    RefusalReason.OVERLOADED: "finals would have to wait too long",
+    RefusalReason.UNSTORABLE: "the event store cannot be written to",
+}
 FULL_SECONDS = 10
 """Whoever finds no room may ask again after so long: calls end at any time."""
 
@@ -66,7 +70,7 @@ def unavailable(reason: RefusalReason, patience_seconds: float) -> ApiError:
         return ApiError(503, reason, "no new calls are taken: the gateway is shutting down")
     overloaded = reason is RefusalReason.OVERLOADED
     seconds = max(1, math.ceil(patience_seconds)) if overloaded else FULL_SECONDS
-    why = "finals would have to wait too long" if overloaded else "there are as many as can be served"
+    why = WHY_NO_MORE.get(reason, "there are as many as can be served")
     message = f"no new calls are taken: {why}; ask again in {seconds} seconds"
     return ApiError(503, reason, message, {hdrs.RETRY_AFTER: str(seconds)})
 

@@ -14,6 +14,7 @@ from adapters.stream import RefusalReason
 from asr.pressure import Level
 from asr.tally import Done
 from asr.types import DecodeKind, Reason
+from gateway.delivery.overview import Line, Overview
 from gateway.metrics import Metrics
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "metrics.md"
@@ -39,12 +40,21 @@ class Sight(msgspec.Struct, kw_only=True):
     def backlog(self) -> Sight:
         return self
 
+    writable: bool = True
+    accepting: int = 4
+    overview: Overview = Overview(used_bytes=8192)
+    lines: dict[str, Line] = msgspec.field(
+        default_factory=lambda: {"crm": Line(pending=7, oldest_stored_at=900.0, dead=2), "archive": Line()}
+    )
+    states: dict[str, int] = msgspec.field(default_factory=lambda: {"crm": 1, "archive": 0})
+    attempts: dict[tuple[str, str], int] = msgspec.field(default_factory=lambda: {("crm", "refused"): 9})
+
     def predicted_wait(self, now: float) -> float:
         return now / 2
 
 
 def metrics(sight: Sight) -> Metrics:
-    return Metrics(sight, sight, sight, lambda: 3.0)
+    return Metrics(sight, sight, sight, sight, clock=lambda: 3.0, wall=lambda: 1000.0)
 
 
 def values(sight: Sight, accept: str = "") -> dict[str, float]:
@@ -67,6 +77,7 @@ def test_everything_is_told_as_it_is() -> None:
         "linescribe_refused_total draining": 0,
         "linescribe_refused_total unregistered": 0,
         "linescribe_refused_total overloaded": 4,
+        "linescribe_refused_total unstorable": 0,
         "linescribe_capacity_calls": 12,
         "stt_queue_depth final": 0,
         "stt_queue_depth speculative": 2,
@@ -79,6 +90,18 @@ def test_everything_is_told_as_it_is() -> None:
         **{f"linescribe_batch_size_sum {kind}": 0 for kind in DecodeKind},
         **{f"linescribe_suppressed_total {reason}": 6 * (reason is Reason.MUSIC) for reason in Reason},
         **{f"linescribe_retries_total {kind}": 0 for kind in DecodeKind},
+        "linescribe_outbox_writable": 1,
+        "linescribe_outbox_waiting_events": 4,
+        "linescribe_outbox_bytes": 8192,
+        "linescribe_webhook_attempts_total crm refused": 9,
+        "linescribe_webhook_pending crm": 7,
+        "linescribe_webhook_pending archive": 0,
+        "linescribe_webhook_oldest_seconds crm": 100,
+        "linescribe_webhook_oldest_seconds archive": 0,
+        "linescribe_webhook_dead_letters crm": 2,
+        "linescribe_webhook_dead_letters archive": 0,
+        "linescribe_webhook_endpoint_state crm": 1,
+        "linescribe_webhook_endpoint_state archive": 0,
     }
 
 
@@ -128,10 +151,10 @@ def _parse_openmetrics(text: str) -> Any:
 
 def test_the_page_names_what_there_is_and_nothing_else() -> None:
     rows = ROW.finditer(PAGE.read_text())
-    told = {(row["name"], row["type"], *re.findall("`([a-z_]+)`", row["labels"])) for row in rows}
+    told = {(row["name"], row["type"], *sorted(re.findall("`([a-z_]+)`", row["labels"]))) for row in rows}
     body = metrics(Sight()).page("")[0].decode()
     there = {
-        (family.name if family.type == "histogram" else sample.name, family.type, *(set(sample.labels) - {"le"}))
+        (family.name if family.type == "histogram" else sample.name, family.type, *sorted(set(sample.labels) - {"le"}))
         for family in text_string_to_metric_families(body)
         for sample in family.samples
     }
