@@ -207,21 +207,22 @@ class Deliveries:
         """Look now and then what is in the store, and whether an operator has changed something there."""
         looked_at = float("-inf")
         while True:
-            changed = await self.outbox.changed_elsewhere()
-            if changed or self._clock() - looked_at >= LOOK_SECONDS:
-                looked_at = self._clock()
-                await self._look()
+            try:
+                changed = await self.outbox.changed_elsewhere()
+                if changed or self._clock() - looked_at >= LOOK_SECONDS:
+                    looked_at = self._clock()
+                    await self._look()
+            except OutboxError as error:
+                log.warning("cannot look into the event store", error=str(error))
+                await asyncio.sleep(LOOK_SECONDS)
+                continue
             if changed:
                 for sender in self._senders.values():
                     sender.hasten()
             await asyncio.sleep(WATCH_SECONDS)
 
     async def _look(self) -> None:
-        try:
-            self.overview = await asyncio.to_thread(look, self._directory)
-        except OutboxError as error:
-            log.warning("cannot look into the event store", error=str(error))
-            return
+        self.overview = await asyncio.to_thread(look, self._directory)
         for queue, line in self.overview.lines.items():
             if line.pending and queue not in self._senders:
                 self._adopt(queue, line.pending)

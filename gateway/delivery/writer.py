@@ -77,8 +77,8 @@ class Writer:
 
     @property
     def stuck(self) -> bool:
-        """Whether the database could not be written to when that was last tried."""
-        return self._stuck is not None and self._stuck.done()
+        """Whether the database could not be written to when that was last tried, or never will be again."""
+        return self._closing or (self._stuck is not None and self._stuck.done())
 
     async def start(self) -> None:
         """Open the database. Raises OutboxError."""

@@ -190,6 +190,19 @@ async def test_what_cannot_be_stored_to_the_end_is_named(tmp_path: Path) -> None
     assert lost == [("msg_a_2", "a")]
 
 
+async def test_a_store_that_has_stopped_takes_neither_calls_nor_the_gateway_with_it(tmp_path: Path) -> None:
+    site = Site()
+    async with serving(site.handle) as url, delivering(tmp_path, {"crm": url}) as deliveries:
+        await deliveries.publish(event("a", 1), to("crm"))
+        assert await deliveries.finish(5) == 0
+        with capture_logs() as logs:
+            await deliveries.outbox.close()
+            assert not can_store(deliveries)
+            await until(lambda: any(line["event"] == "cannot look into the event store" for line in logs))
+        with pytest.raises(OutboxError):
+            await deliveries.publish(event("a", 2), to("crm"))
+
+
 async def test_finishing_does_not_wait_for_what_cannot_be_sent_now(tmp_path: Path) -> None:
     site = Site(500)
     async with (
