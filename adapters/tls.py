@@ -10,8 +10,12 @@ from typing import TYPE_CHECKING, Any, cast
 import msgspec
 import structlog
 
+from adapters.pem import TlsError, load_authority, load_pair, reason_of, stamp
+
 if TYPE_CHECKING:
     from config.listeners import Tls
+
+__all__ = ["ServerTls", "TlsError"]
 
 log = structlog.get_logger()
 
@@ -20,10 +24,6 @@ REFRESH_SECONDS = 10.0
 
 CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
 """Those of TLS 1.2 that keep past calls secret and notice every change; TLS 1.3 has no others."""
-
-
-class TlsError(OSError):
-    """The files cannot serve; the text says which of them, why, and what to do."""
 
 
 class ServerTls:
@@ -104,7 +104,7 @@ class _Handshake(ssl.SSLObject):
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
             raise
         except ssl.SSLError as error:
-            reason = getattr(error, "verify_message", None) or _reason(error)
+            reason = getattr(error, "verify_message", None) or reason_of(error)
             log.warning("TLS handshake failed", listener=cast("_Context", self.context).listener, reason=reason)
             raise
 
@@ -131,15 +131,7 @@ class _Paths(msgspec.Struct, frozen=True):
 
 def _stamps(paths: _Paths) -> tuple[Any, ...]:
     """Give what differs once a file is another; to be taken before it is read."""
-    return tuple(_stamp(path) for path in (paths.certificate, paths.key, paths.client_ca))
-
-
-def _stamp(path: Path | None) -> tuple[int, int, int] | None:
-    try:
-        found = path.stat() if path else None
-    except OSError:
-        return None
-    return found and (found.st_mtime_ns, found.st_size, found.st_ino)
+    return tuple(stamp(path) for path in (paths.certificate, paths.key, paths.client_ca))
 
 
 def _load(paths: _Paths, listener: str) -> ssl.SSLContext:
@@ -149,69 +141,10 @@ def _load(paths: _Paths, listener: str) -> ssl.SSLContext:
     context.set_ciphers(CIPHERS)
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
     scratch = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    _load_authority(scratch, "certificate", paths.certificate)  # first, so that the right file is blamed
-    _load_pair(context, paths.certificate, paths.key)
+    load_authority(scratch, "certificate", paths.certificate)  # first, so that the right file is blamed
+    load_pair(context, paths.certificate, paths.key)
     if paths.client_ca:
-        _load_authority(context, "client_ca", paths.client_ca)
+        load_authority(context, "client_ca", paths.client_ca)
         context.verify_mode = ssl.CERT_REQUIRED
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # an authority below another one may stand alone
     return context
-
-
-def _load_pair(context: ssl.SSLContext, certificate: Path, key: Path) -> None:
-    _check_readable("key", key)
-    asked = []
-
-    def no_passphrase() -> bytes:
-        """Give none: without this function OpenSSL asks on the terminal, and waits."""
-        asked.append(key)
-        return b""
-
-    try:
-        context.load_cert_chain(certificate, key, no_passphrase)
-    except OSError as error:
-        if asked:
-            raise TlsError(
-                f"tls.key, {key}, wants a passphrase, which nobody is here to type;"
-                " give it without one: openssl pkey -in KEY -out NEW_KEY"
-            ) from error
-        raise TlsError(_unfit_pair(error, certificate, key)) from error
-
-
-def _unfit_pair(error: OSError, certificate: Path, key: Path) -> str:
-    reason = _reason(error)
-    if reason == "key values mismatch":
-        return (
-            f"tls.key, {key}, does not fit tls.certificate, {certificate};"
-            " give two that belong together, the listener's own certificate first in its file"
-        )
-    if "pem lib" in reason:
-        return f"tls.key, {key}, holds no whole private key in PEM; give the file that was made with the certificate"
-    return f"tls.certificate, {certificate}, and tls.key, {key}, are refused by OpenSSL: {reason}; have a new pair made"
-
-
-def _load_authority(context: ssl.SSLContext, setting: str, path: Path) -> None:
-    _check_readable(setting, path)
-    try:
-        context.load_verify_locations(path)
-    except OSError as error:
-        raise TlsError(
-            f"tls.{setting}, {path}, holds no whole certificate in PEM ({_reason(error)});"
-            " if it is DER: openssl x509 -inform der -in FILE -out NEW_FILE"
-        ) from error
-
-
-def _check_readable(setting: str, path: Path) -> None:
-    """Try a file: Python's ssl says that one is missing, but not which."""
-    try:
-        with path.open("rb") as file:
-            file.read(1)
-    except OSError as error:
-        raise TlsError(
-            f"cannot read tls.{setting}, {path}: {error.strerror}; give a PEM file that the gateway's user may read"
-        ) from error
-
-
-def _reason(error: OSError) -> str:
-    reason = getattr(error, "reason", None) or str(error.strerror or error)
-    return reason.replace("_", " ").lower()

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from asr.types import DecodeRequest, Engine, Hypothesis, ModelError, ModelRole, OnAnswer
     from bench.interim_lines import Line
     from config.settings import Settings
+    from gateway.delivery.recipients import Recipient
     from gateway.events import EncodedInterim, StoredEvent
 
 L16 = AudioFormat(Encoding.L16, 8_000)
@@ -160,10 +161,10 @@ class _Screen(NoInterims):
         self._zero_ms = simulation.now_ms
         self.shown: list[Interim] = []
 
-    def wanted(self, _endpoints: Sequence[str], /) -> bool:
+    def wanted(self, _recipients: Sequence[Recipient], /) -> bool:
         return True
 
-    def show(self, interim: EncodedInterim, _endpoints: Sequence[str], /) -> None:
+    def show(self, interim: EncodedInterim, _recipients: Sequence[Recipient], /) -> None:
         data = msgspec.json.decode(interim.body)["data"]
         told = {name: data[name] for name in ("utterance_id", "text", "stable_chars")}
         self.shown.append(Interim(**told, at_ms=self._simulation.now_ms - self._zero_ms))
@@ -186,7 +187,7 @@ class _Call:
         )
         zero, source = simulation.seconds(), Source(kind="bench", listener="bench")
         clock = Clock(zero=zero, wall_zero=0.0)
-        self._record = CallRecord(call_id, source, endpoints=(), clock=clock, means=means, log=structlog.get_logger())
+        self._record = CallRecord(call_id, source, recipients=(), clock=clock, means=means, log=structlog.get_logger())
         self._publisher = Publisher(call_id, self._record, means, lambda _spoken: None)
         self._track = CallTrack(
             Track(id="inbound", role=TrackRole.INBOUND),
@@ -218,7 +219,7 @@ class _Call:
                 await self._simulation.pass_time(FRAME_MS)
         return self._heard(line)
 
-    async def _publish(self, event: StoredEvent, _endpoints: Sequence[str]) -> None:
+    async def _publish(self, event: StoredEvent, _recipients: Sequence[Recipient]) -> None:
         self._stored.append(msgspec.json.decode(event.body))
 
     def _heard(self, line: Line) -> Heard:

@@ -19,9 +19,9 @@ from bench.processes import Load, watch_load
 from bench.scripts import INBOUND, OUTBOUND
 from bench.simulator import Begun, Done, Job, clock
 from config.checks import SECRET_PREFIX, decode_webhook_secret
+from config.delivery import Endpoint
 from config.load import load
 from config.secret import Secret
-from config.settings import Endpoint
 from gateway.demo.process import GatewayProcessError, gateway_process
 from gateway.receiver import Receiver
 

@@ -24,12 +24,11 @@ from config.checks import (
     check_languages,
     check_model_language,
     check_path,
-    decode_webhook_secret,
     distinct,
-    http_url,
     is_loopback,
     known,
 )
+from config.delivery import Delivery
 
 # At run time too: msgspec resolves the annotations below.
 from config.listeners import (
@@ -42,7 +41,6 @@ from config.listeners import (
 )
 from config.profiles import PROFILES, REALTIME, Profile, Task
 from config.routes import DEFAULT_ROUTE, Route
-from config.secret import Secret  # noqa: TC001
 from config.types import Codes, Count, DeviceIndex, Endpointing, FunctionName, Group, Name, NotNegative, Positive
 from config.wording import check_masked_words
 
@@ -176,55 +174,6 @@ class Transcripts(Group, frozen=True, kw_only=True):
         check_masked_words(self.mask)
 
 
-class Endpoint(Group, frozen=True, kw_only=True):
-    """One receiver of webhooks."""
-
-    name: Name
-    url: str
-    secrets: Annotated[tuple[Secret, ...], msgspec.Meta(min_length=1, max_length=8)]
-    allow_plain_http: bool = False
-    interims: bool = False
-
-    def __post_init__(self) -> None:
-        parts = http_url(self.url)
-        if parts.scheme == "http" and not self.allow_plain_http and not is_loopback(parts.hostname or ""):
-            raise ValueError(
-                "Expected an https:// url: a transcript over plain http can be read on its way"
-                " (allow_plain_http: true accepts that)"
-            )
-        for secret in self.secrets:
-            decode_webhook_secret(secret)
-
-
-class Delivery(Group, frozen=True, kw_only=True):
-    """How webhooks reach their receivers."""
-
-    endpoints: tuple[Endpoint, ...] = ()
-    timeout_seconds: Positive = 15.0
-    retry_seconds: Annotated[tuple[NotNegative, ...], msgspec.Meta(max_length=32)] = (
-        5.0,
-        300.0,
-        1800.0,
-        7200.0,
-        18000.0,
-        36000.0,
-        36000.0,
-    )
-    jitter: Annotated[float, msgspec.Meta(ge=0, le=0.9)] = 0.2
-    concurrency: Annotated[int, msgspec.Meta(ge=1, le=256)] = 16
-    hold_back_seconds: NotNegative = 600.0
-    interim_timeout_seconds: Positive = 2.0
-    interim_concurrency: Annotated[int, msgspec.Meta(ge=1, le=256)] = 8
-    keep_hours: Positive = 168.0
-    keep_dead_hours: Positive = 720.0
-    most_store_mib: Annotated[int, msgspec.Meta(ge=16)] = 4096
-    breaker_failures: Count = 10
-    breaker_rest_seconds: Positive = 60.0
-
-    def __post_init__(self) -> None:
-        distinct("names in delivery.endpoints", [endpoint.name for endpoint in self.endpoints])
-
-
 class Settings(Group, frozen=True, kw_only=True):
     """All of it."""
 
@@ -281,10 +230,8 @@ class Settings(Group, frozen=True, kw_only=True):
             raise ValueError(
                 f"Expected a name other than {DEFAULT_ROUTE!r} for a route: that is what applies without one"
             )
-        endpoints = [endpoint.name for endpoint in self.delivery.endpoints]
         for number, route in enumerate(self.routes):
-            known(f"endpoint in route {route.name!r}", route.endpoints or (), endpoints)
-            distinct(f"endpoints of route {route.name!r}", route.endpoints or ())
+            self.delivery.check_names(f"route {route.name!r}", route.endpoints or ())
             if route.matches_all and number < len(self.routes) - 1:
                 raise ValueError(
                     f"Expected route {route.name!r} to be the last, for it matches every stream:"

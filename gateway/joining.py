@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from gateway.events import Source
 from gateway.routes import Facts
 
 if TYPE_CHECKING:
@@ -44,3 +45,14 @@ def announced(offer: StreamOffer, registration: Registration) -> StreamOffer:
 def facts(listener: Listener, parameters: dict[str, str]) -> Facts:
     """Tell what a route can go by."""
     return Facts(adapter=listener.kind, listener=listener.name, account=listener.account, parameters=parameters)
+
+
+def source_of(offer: StreamOffer) -> Source:
+    """Give the names by which a peer knows its stream and its call."""
+    return Source(
+        kind=offer.listener.kind,
+        listener=offer.listener.name,
+        call_id=offer.started.external_call_id,
+        stream_id=offer.started.stream_id,
+        account_id=offer.listener.account,
+    )

@@ -13,19 +13,20 @@ if TYPE_CHECKING:
 
     from asr.types import Decoder
     from config.settings import Settings
+    from gateway.delivery.recipients import Recipient
     from gateway.events import EncodedInterim, StoredEvent
     from gateway.normalizing import Normalizer
 
 
 class Interims(Protocol):
-    """Shows interims to the endpoints that want them: at once or not at all. No method waits or raises."""
+    """Shows interims to those who want them: at once or not at all. No method waits or raises."""
 
-    def wanted(self, endpoints: Sequence[str], /) -> bool:
-        """Tell whether any of these endpoints wants interims."""
+    def wanted(self, recipients: Sequence[Recipient], /) -> bool:
+        """Tell whether any of these wants interims."""
         ...
 
-    def show(self, interim: EncodedInterim, endpoints: Sequence[str], /) -> None:
-        """Show an interim to those of these endpoints that want it."""
+    def show(self, interim: EncodedInterim, recipients: Sequence[Recipient], /) -> None:
+        """Show an interim to those of these that want it."""
         ...
 
     def close(self, utterance_id: str, /) -> None:
@@ -40,11 +41,11 @@ class Interims(Protocol):
 class NoInterims:
     """Shows none."""
 
-    def wanted(self, _endpoints: Sequence[str], /) -> bool:
+    def wanted(self, _recipients: Sequence[Recipient], /) -> bool:
         """Tell that nobody wants them."""
         return False
 
-    def show(self, interim: EncodedInterim, endpoints: Sequence[str], /) -> None:
+    def show(self, interim: EncodedInterim, recipients: Sequence[Recipient], /) -> None:
         """Do nothing."""
 
     def close(self, utterance_id: str, /) -> None:
@@ -60,8 +61,8 @@ class Means(msgspec.Struct, frozen=True, kw_only=True):
 
     settings: Settings
     decoder: Decoder
-    publish: Callable[[StoredEvent, Sequence[str]], Awaitable[None]]
-    """Store an event for these endpoints; returns once it is committed, or at once while the disk takes nothing."""
+    publish: Callable[[StoredEvent, Sequence[Recipient]], Awaitable[None]]
+    """Store an event for these; returns once it is committed, or at once while the disk takes nothing."""
     storable: Callable[[], bool] = lambda: True
     """Whether there is room for the events of another call."""
     interims: Interims = NoInterims()

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
     from adapters.stream import Peer, StreamEnd
     from asr.types import Hypothesis, ModelError
+    from gateway.delivery.recipients import Recipient
     from gateway.means import Means
     from gateway.tracks import CallTrack
 
@@ -57,14 +58,14 @@ class CallRecord:
         call_id: str,
         source: Source,
         *,
-        endpoints: Sequence[str],
+        recipients: Sequence[Recipient],
         clock: Clock,
         means: Means,
         log: structlog.stdlib.BoundLogger,
     ) -> None:
         self._call_id = call_id
         self.source = source
-        self._endpoints = endpoints
+        self._recipients = recipients
         self._clock = clock
         self._means = means
         self._log = log
@@ -113,7 +114,7 @@ class CallRecord:
     @property
     def wants_interims(self) -> bool:
         """Whether anybody is there to show interims to."""
-        return self._means.interims.wanted(self._endpoints)
+        return self._means.interims.wanted(self._recipients)
 
     def interim(self, spoken: Spoken, heard: Hypothesis, *, revision: int, stable_chars: int) -> bool:
         """Show `transcript.interim` to whoever wants it, without waiting, or tell False.
@@ -138,7 +139,7 @@ class CallRecord:
         event = transcript.interim(spoken, worded, place, now, revision=revision, stable_chars=settled)
         if hears:
             self._send_back(event, spoken.peer)
-        self._means.interims.show(encode_interim(event, self._means.wall()), self._endpoints)
+        self._means.interims.show(encode_interim(event, self._means.wall()), self._recipients)
         self._log.debug("interim", utterance_id=event.utterance_id, revision=revision, latency_ms=event.latency_ms)
         return True
 
@@ -245,7 +246,7 @@ class CallRecord:
             if peer is not None and isinstance(event, TranscriptFinal) and peer.hearing is not Hearing.NOTHING:
                 self._send_back(event, peer)  # at once: a socket is no receiver that has to be able to rely on it
             try:
-                await self._means.publish(store(event, self._means.wall()), self._endpoints)
+                await self._means.publish(store(event, self._means.wall()), self._recipients)
             except Exception:  # not when cancelled: then it may be committed all the same
                 self._sequence -= 1
                 raise

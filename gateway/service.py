@@ -31,8 +31,7 @@ from asr.scheduler import Scheduler
 from gateway.assembling import normalizer, spool, waiting_limits
 from gateway.delivery.deliveries import Deliveries
 from gateway.delivery.interims import Interims
-from gateway.delivery.posting import new_session
-from gateway.delivery.recipients import Recipient
+from gateway.delivery.posting import new_sessions
 from gateway.http.calls import CallsApi
 from gateway.http.health import HealthPage
 from gateway.http.metrics import MetricsPage
@@ -46,12 +45,11 @@ from gateway.registry import Registry
 from gateway.routes import Routes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from adapters.wire.server import WebSocketServer
     from asr.types import Engine
     from config.settings import Settings
-    from gateway.events import StoredEvent
 
 log = structlog.get_logger()
 
@@ -103,11 +101,11 @@ class Gateway:
             spool=spool(settings, partial(state_directory, settings)),
             interims=settings.interims,
         )
-        self._interims = Interims(settings.delivery, clock=clock, wall=wall)
+        self._interims = Interims(settings.delivery, clock=clock, wall=wall, well=self._deliveries.well)
         means = Means(
             settings=settings,
             decoder=self._scheduler,
-            publish=self._publish,
+            publish=self._deliveries.publish,
             storable=lambda: self._deliveries.storable,
             interims=self._interims,
             normalizer=normalizer(settings),
@@ -162,11 +160,11 @@ class Gateway:
             stack.push_async_callback(self._deliveries.close, self._settings.calls.hurry_seconds * STORE_SHARE)
             if not await self._recover():
                 return
-            session = await stack.enter_async_context(new_session())
+            sessions = await stack.enter_async_context(new_sessions())
             if not self._settings.delivery.endpoints:
                 log.warning("no endpoint: events are stored and sent to nobody (delivery.endpoints)")
             async with asyncio.TaskGroup() as group:
-                sending = [self._deliveries.run(session), self._interims.run(session)]
+                sending = [self._deliveries.run(sessions), self._interims.run(sessions)]
                 tasks = [group.create_task(each) for each in (*sending, self._scheduler.run(), self._tick())]
                 await self._serve(group, on_ready)
                 await self._finish_sending()
@@ -254,9 +252,6 @@ class Gateway:
             "the event store cannot be written to": not self._deliveries.writable,
         }
         return [reason for reason, holds in reasons.items() if holds]
-
-    async def _publish(self, event: StoredEvent, endpoints: Sequence[str]) -> None:
-        await self._deliveries.publish(event, [Recipient(name) for name in endpoints])
 
     async def _tick(self) -> None:
         while True:

@@ -14,7 +14,8 @@ import structlog
 
 from adapters.media.stamped import StampClock
 from adapters.stream import Hearing, StreamEnd, StreamEnded, TrackRole
-from gateway.events import Source
+from gateway.delivery.recipients import choose, secret_parameters
+from gateway.joining import source_of
 from gateway.publishing import Digit, Farewell, Message, Over, Paused, Publisher, Resumed
 from gateway.record import CallRecord
 from gateway.streams import CallStream
@@ -22,9 +23,10 @@ from gateway.tracks import CallTrack
 from gateway.transcript import Clock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from adapters.stream import Peer, StreamOffer, Track
+    from gateway.events import Source
     from gateway.means import Means
     from gateway.publishing import Found
     from gateway.routes import CallSettings
@@ -57,12 +59,15 @@ class CallSession:
         """Streams that have ended, and whose peers stay to be told what was said."""
         self._means = means
         self._clock = Clock(zero=arrived_at, wall_zero=means.wall())
-        self._parameters = self._first_parameters = offer.started.parameters
-        source = _source(offer)
+        endpoints = means.settings.delivery.endpoints
+        self._secret = secret_parameters(endpoints)
+        self._parameters = self._first_parameters = self._public(offer.started.parameters)
+        recipients, problems = choose(endpoints, settings.endpoints, offer.started.parameters)
+        source = source_of(offer)
         self._log = log.bind(call_id=call_id, listener=source.listener, external_call_id=source.call_id)
-        self._record = CallRecord(
-            call_id, source, endpoints=settings.endpoints, clock=self._clock, means=means, log=self._log
-        )
+        self._record = CallRecord(call_id, source, recipients=recipients, clock=self._clock, means=means, log=self._log)
+        if problems:
+            self._log.warning("the call's events are not sent where it asks", problems=problems)
         self._log.info("call started", kind=source.kind, route=settings.route)
         self._publisher = Publisher(call_id, self._record, means, self._answered)
         self._quiet_since = arrived_at
@@ -95,9 +100,9 @@ class CallSession:
 
     def join(self, offer: StreamOffer, peer: Peer, settings: CallSettings, arrived_at: float) -> CallStream:
         """Take in one more stream."""
-        source = _source(offer)
+        source = source_of(offer)
         if len(self._parameters) < MOST_PARAMETERS:
-            self._parameters = offer.started.parameters | self._parameters
+            self._parameters = self._public(offer.started.parameters) | self._parameters
         place = partial(self._place, source, peer, settings, StampClock())
         stream = CallStream(self, source, peer, place)
         for track in offer.started.tracks:
@@ -263,6 +268,10 @@ class CallSession:
             self._log.error("call found more than can be published; ending it")
             self._close(StreamEnded(StreamEnd.LIMIT, "more events than can be stored"))
 
+    def _public(self, parameters: Mapping[str, str]) -> dict[str, str]:
+        """Leave out the parameters that hold URLs of receivers: whoever knows one may be let in by it."""
+        return {name: value for name, value in parameters.items() if name not in self._secret}
+
     # The rest of the way.
 
     async def run(self) -> None:
@@ -286,13 +295,3 @@ class CallSession:
 def _speaker(track: Track) -> tuple[TrackRole, str | None]:
     """Tell who speaks on a track, as far as anybody said."""
     return track.role, track.label
-
-
-def _source(offer: StreamOffer) -> Source:
-    return Source(
-        kind=offer.listener.kind,
-        listener=offer.listener.name,
-        call_id=offer.started.external_call_id,
-        stream_id=offer.started.stream_id,
-        account_id=offer.listener.account,
-    )

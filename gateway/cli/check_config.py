@@ -11,6 +11,7 @@ import click
 from adapters.tls import ServerTls, TlsError
 from config.errors import ConfigError
 from config.load import dump, load
+from gateway.delivery.trust import EndpointTls
 from gateway.normalizing import load_function
 
 if TYPE_CHECKING:
@@ -46,6 +47,9 @@ def check_files_or_exit(settings: Settings) -> None:
         for name, tls in listeners.items():
             if tls is not None:
                 ServerTls(tls, name)
+        for endpoint in settings.delivery.endpoints:
+            if endpoint.tls is not None:
+                EndpointTls(endpoint.tls, endpoint.name)
         if settings.transcripts.normalizer:
             load_function(settings.transcripts.normalizer)
     except (TlsError, ConfigError) as error:

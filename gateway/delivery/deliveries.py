@@ -23,10 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    import aiohttp
-
-    from config.settings import Delivery
+    from config.delivery import Delivery
     from gateway.delivery.overview import Line
+    from gateway.delivery.posting import Sessions
     from gateway.delivery.recipients import Recipient
     from gateway.delivery.retry import Decision, Outcome
     from gateway.events import StoredEvent
@@ -109,6 +108,11 @@ class Deliveries:
         """How each endpoint of the settings fares."""
         return {name: self._state(name) for name in self._endpoints}
 
+    def well(self, queue: str) -> bool:
+        """Tell whether what waits under a name is sent at this time."""
+        sender = self._senders.get(queue)
+        return sender is None or not (sender.resting or sender.disabled)
+
     @property
     def storable(self) -> bool:
         """Whether there is room in memory for more events that the disk does not take for now."""
@@ -132,11 +136,11 @@ class Deliveries:
         else:
             stored.add_done_callback(partial(self._wake_late, event, wanted_by))
 
-    async def run(self, session: aiohttp.ClientSession) -> None:
+    async def run(self, sessions: Sessions) -> None:
         """Deliver until cancelled. What is on its way then can be claimed again later."""
         async with asyncio.TaskGroup() as group:
             self._group = group
-            self._session = session
+            self._sessions = sessions
             for endpoint in self._settings.endpoints:
                 if endpoint.url is not None:
                     self._start(endpoint.name)
@@ -180,7 +184,13 @@ class Deliveries:
             self.outbox,
             queue,
             self._settings,
-            post=Poster(endpoint, self._session, timeout_seconds=self._settings.timeout_seconds, clock=self._wall),
+            post=Poster(
+                endpoint,
+                self._sessions,
+                timeout_seconds=self._settings.timeout_seconds,
+                connect_timeout_seconds=self._settings.connect_timeout_seconds,
+                clock=self._wall,
+            ),
             clock=self._clock,
             wall=self._wall,
             random=self._random,

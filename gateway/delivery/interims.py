@@ -16,14 +16,17 @@ from gateway.delivery.retry import Unanswered
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    import aiohttp
-
-    from config import settings
+    from config import delivery as settings
+    from gateway.delivery.posting import Sessions
+    from gateway.delivery.recipients import Recipient
     from gateway.delivery.retry import Outcome
     from gateway.events import EncodedInterim
 
 MOST_WAITING = 1000
 """Utterances of which an interim waits for one endpoint; some kilobytes each."""
+
+MOST_BROUGHT = 256
+"""Hosts that calls bring as receivers of interims, at a time; those of others are shed."""
 
 WARNING_SECONDS = 60.0
 
@@ -34,31 +37,49 @@ log = structlog.get_logger()
 
 
 class Interims:
-    """Every endpoint's senders of interims, and for each call the count of those that were shed."""
+    """All senders of interims, and for each call the count of those that were shed.
 
-    def __init__(self, delivery: settings.Delivery, *, clock: Callable[[], float], wall: Callable[[], float]) -> None:
+    There is one for every endpoint that wants them, and for every host that calls bring as the receiver of such a one.
+    `well` tells whether an endpoint, by its name in the store, can be sent anything at this time.
+    """
+
+    def __init__(
+        self,
+        delivery: settings.Delivery,
+        *,
+        clock: Callable[[], float],
+        wall: Callable[[], float],
+        well: Callable[[str], bool] = lambda _endpoint: True,
+    ) -> None:
+        self._settings = delivery
+        self._clock = clock
+        self._wall = wall
+        self._well = well
         self._shed: Counter[str] = Counter()
-        self._senders = {
-            endpoint.name: InterimSender(endpoint, delivery, clock=clock, wall=wall, on_shed=self._count)
-            for endpoint in delivery.endpoints
-            if endpoint.interims
-        }
+        self._wanting = {endpoint.name: endpoint for endpoint in delivery.endpoints if endpoint.interims}
+        self._senders: dict[str, InterimSender] = {}
+        self._running: dict[str, asyncio.Task[None]] = {}
+        self._most = len(self._wanting) + MOST_BROUGHT
+        self._sessions: Sessions | None = None
+        self._group: asyncio.TaskGroup
 
-    async def run(self, session: aiohttp.ClientSession) -> None:
+    async def run(self, sessions: Sessions) -> None:
         """Send until cancelled; what waits then, or is on its way, is dropped."""
         async with asyncio.TaskGroup() as group:
-            for sender in self._senders.values():
-                group.create_task(sender.run(session))
+            self._group, self._sessions = group, sessions
+            for queue in self._senders:
+                self._begin(queue)
+            await asyncio.Event().wait()
 
-    def wanted(self, endpoints: Iterable[str], /) -> bool:
-        """Tell whether any of these endpoints wants interims."""
-        return any(name in self._senders for name in endpoints)
+    def wanted(self, recipients: Iterable[Recipient], /) -> bool:
+        """Tell whether any of these wants interims."""
+        return any(recipient.endpoint in self._wanting for recipient in recipients)
 
-    def show(self, interim: EncodedInterim, endpoints: Sequence[str], /) -> None:
-        """Send an interim to those of these endpoints that want it."""
-        for name in endpoints:
-            if sender := self._senders.get(name):
-                sender.put(interim)
+    def show(self, interim: EncodedInterim, recipients: Sequence[Recipient], /) -> None:
+        """Send an interim to those of these that want it."""
+        for recipient in recipients:
+            if recipient.endpoint in self._wanting:
+                self._send(interim, recipient)
 
     def close(self, utterance_id: str, /) -> None:
         """Send no more of an utterance than what is on its way."""
@@ -67,9 +88,35 @@ class Interims:
 
     def end(self, call_id: str, /) -> int:
         """Send no more of a call; tell how many of its interims were shed, each counted once per endpoint."""
-        for sender in self._senders.values():
+        for queue, sender in tuple(self._senders.items()):
             sender.end(call_id)
+            if sender.brought and sender.idle:
+                del self._senders[queue]
+                if task := self._running.pop(queue, None):
+                    task.cancel()
         return self._shed.pop(call_id, 0)
+
+    def _send(self, interim: EncodedInterim, recipient: Recipient) -> None:
+        sender = self._senders.get(recipient.queue) or self._start(recipient)
+        if sender and self._well(recipient.queue):
+            sender.put(interim, recipient.url)
+        else:
+            self._count(interim)
+
+    def _start(self, recipient: Recipient) -> InterimSender | None:
+        """Start a sender; None where there are too many."""
+        if len(self._senders) >= self._most:
+            return None
+        sender = InterimSender(
+            self._wanting[recipient.endpoint], self._settings, clock=self._clock, wall=self._wall, on_shed=self._count
+        )
+        self._senders[recipient.queue] = sender
+        self._begin(recipient.queue)
+        return sender
+
+    def _begin(self, queue: str) -> None:
+        if self._sessions is not None:  # else as soon as there are some
+            self._running[queue] = self._group.create_task(self._senders[queue].run(self._sessions))
 
     def _count(self, interim: EncodedInterim) -> None:
         self._shed[interim.call_id] += 1
@@ -97,6 +144,8 @@ class InterimSender:
         self._wall = wall
         self._on_shed = on_shed
         self._newest = Newest(on_their_way=delivery.interim_concurrency, waiting=MOST_WAITING)
+        self._urls: dict[str, str] = {}
+        """Where the interims of a call go, if it has brought a URL."""
         self._attempts: dict[str, asyncio.Task[bool]] = {}
         """By the id of what they send."""
         self._stirred = asyncio.Event()
@@ -104,10 +153,25 @@ class InterimSender:
         self._failures = 0
         """Those of which no warning has told yet."""
 
-    async def run(self, session: aiohttp.ClientSession) -> None:
+    @property
+    def brought(self) -> bool:
+        """Whether calls bring its URL."""
+        return self._endpoint.url is None
+
+    @property
+    def idle(self) -> bool:
+        """Whether no call is in progress that has brought a URL here."""
+        return not self._urls
+
+    async def run(self, sessions: Sessions) -> None:
         """Send until cancelled."""
-        timeout_seconds = self._settings.interim_timeout_seconds
-        poster = Poster(self._endpoint, session, timeout_seconds=timeout_seconds, clock=self._wall)
+        poster = Poster(
+            self._endpoint,
+            sessions,
+            timeout_seconds=self._settings.interim_timeout_seconds,
+            connect_timeout_seconds=self._settings.interim_timeout_seconds,
+            clock=self._wall,
+        )
         async with asyncio.TaskGroup() as attempts:
             while True:
                 self._stirred.clear()
@@ -118,8 +182,10 @@ class InterimSender:
                     attempt.add_done_callback(partial(self._settle, interim))
                 await self._stirred.wait()
 
-    def put(self, interim: EncodedInterim) -> None:
+    def put(self, interim: EncodedInterim, url: str | None = None) -> None:
         """Send an interim as soon as may be, unless a newer one of its utterance comes first."""
+        if url is not None:
+            self._urls[interim.call_id] = url
         self._shed(self._newest.put(interim))
         self._stirred.set()
 
@@ -129,6 +195,7 @@ class InterimSender:
 
     def end(self, call_id: str) -> None:
         """Send no more of a call, and break off what is on its way."""
+        self._urls.pop(call_id, None)
         for interim in self._newest.end(call_id):
             self._shed(interim)
             if attempt := self._attempts.get(interim.event_id):
@@ -144,7 +211,7 @@ class InterimSender:
 
     async def _post(self, poster: Poster, interim: EncodedInterim) -> Outcome:
         try:
-            return await poster.post(interim.event_id, interim.body)
+            return await poster.post(interim.event_id, interim.body, self._urls.get(interim.call_id))
         except Exception as error:  # a failed attempt like any other
             log.exception(
                 "an interim went wrong in a way not foreseen",

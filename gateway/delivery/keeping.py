@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from config.settings import Delivery
+    from config.delivery import Delivery
     from gateway.delivery.outbox import Outbox
 
 LOOKED_UP = 1000

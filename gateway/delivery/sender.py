@@ -15,7 +15,7 @@ from gateway.delivery.retry import Decision, Delivered, Disable, GiveUp, Outcome
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from config import settings
+    from config import delivery as settings
 
 LEASE_MARGIN_SECONDS = 60.0
 """What settling may take after the longest attempt, before another attempt is made."""
@@ -74,7 +74,8 @@ class Sender:
             rest_seconds=delivery.breaker_rest_seconds,
         )
         self._in_flight = 0
-        self._disabled = False
+        self.disabled = False
+        """Whether the endpoint wanted no more when that was last looked at."""
         self._stirred = asyncio.Event()
         self._idle = asyncio.Event()
 
@@ -199,10 +200,10 @@ class Sender:
         return decision
 
     def _note(self, *, disabled: bool) -> None:
-        if disabled != self._disabled:
+        if disabled != self.disabled:
             note = log.warning if disabled else log.info
             note("the endpoint is disabled" if disabled else "the endpoint is enabled", endpoint=self.endpoint)
-        self._disabled = disabled
+        self.disabled = disabled
 
     def _report(self, delivery: Delivery, outcome: Outcome, decision: Decision) -> None:
         match decision:

@@ -16,6 +16,7 @@ from config.checks import distinct, known
 # At run time too: msgspec resolves the annotations below.
 from config.routes import Patterns  # noqa: TC001
 from config.types import Role  # noqa: TC001
+from gateway.delivery.recipients import choose
 from gateway.events import rfc3339
 from gateway.finding import AmbiguousCallError, UnknownCallError
 from gateway.http.bodies import Parameters, check_parameters, json_answer, read_body
@@ -125,6 +126,10 @@ class CallsApi:
         check_wishes(asked, self._settings.models)
         distinct("names in `webhook`", endpoints)
         known("webhook", endpoints, [endpoint.name for endpoint in self._settings.delivery.endpoints])
+        there = self._settings.delivery.endpoints
+        _, problems = choose(there, endpoints or [each.name for each in there], asked.parameters)
+        if problems:
+            raise ValueError("; ".join(problems))
 
     async def _list(self, request: web.Request) -> web.Response:
         return json_answer({"calls": [_view(session) for session in self._registry.sessions(account_of(request))]})

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from structlog.testing import capture_logs
 
-from config import settings
+from config import delivery as settings
 from gateway.delivery import deliveries as module
 from gateway.delivery.database import FILE_NAME
 from gateway.delivery.deliveries import Deliveries, State
 from gateway.delivery.outbox import OutboxError
 from gateway.delivery.overview import UNKNOWN
-from gateway.delivery.posting import new_session
+from gateway.delivery.posting import new_sessions
 from gateway.events import StoredEvent
 from tests.recipients import to
 from tests.sites import SECRETS, HeldSite, Site, serving
@@ -47,8 +47,8 @@ def made(directory: Path, urls: dict[str, str], **changes: Any) -> Deliveries:
 async def delivering(directory: Path, urls: dict[str, str], **changes: Any) -> AsyncIterator[Deliveries]:
     deliveries = made(directory, urls, **changes)
     await deliveries.open()
-    async with new_session() as session, asyncio.TaskGroup() as group:
-        running = group.create_task(deliveries.run(session))
+    async with new_sessions() as sessions, asyncio.TaskGroup() as group:
+        running = group.create_task(deliveries.run(sessions))
         yield deliveries
         running.cancel()
     await deliveries.close(5)

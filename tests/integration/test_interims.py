@@ -12,15 +12,16 @@ import pytest
 from structlog.testing import capture_logs
 
 from asr.types import DecodeKind, DecodeRequest, Hypothesis
-from config import settings
+from config import delivery as settings
 from gateway.delivery import interims as delivery_interims
 from gateway.delivery.interims import WARNING_SECONDS, Interims
-from gateway.delivery.posting import Poster, new_session
+from gateway.delivery.posting import Poster, new_sessions
 from gateway.delivery.signing import verify
 from gateway.events import TranscriptInterim, encode_interim
 from gateway.transcript import Place, interim
 from tests.fakes import FakeEngine
 from tests.gateway_under_test import WHSEC, house
+from tests.recipients import to
 from tests.sites import KEYS, SECRETS, HeldSite, Site, serving
 from tests.sound import prompt
 from tests.utterances import SOURCE, spoken
@@ -65,8 +66,8 @@ async def sending(url: str, *, clock: Clock | None = None, **changes: float) -> 
     )
     delivery = settings.Delivery(endpoints=endpoints, **changes)  # type: ignore[arg-type]
     interims = Interims(delivery, clock=clock or Clock(), wall=lambda: NOW)
-    async with new_session() as session, asyncio.TaskGroup() as group:
-        running = group.create_task(interims.run(session))
+    async with new_sessions() as sessions, asyncio.TaskGroup() as group:
+        running = group.create_task(interims.run(sessions))
         yield interims
         running.cancel()
 
@@ -87,9 +88,9 @@ async def settled(interims: Interims) -> None:
 async def test_an_interim_is_signed_and_sent_to_who_wants_it() -> None:
     site = Site()
     async with serving(site.handle) as url, sending(url) as interims:
-        assert interims.wanted(["archive", "crm"])
-        assert not interims.wanted(["archive"])
-        interims.show(revision(1), ["archive", "crm"])
+        assert interims.wanted(to("archive", "crm"))
+        assert not interims.wanted(to("archive"))
+        interims.show(revision(1), to("archive", "crm"))
         headers, body = await site.next()
         await settled(interims)
         assert interims.end("call") == 0
@@ -104,14 +105,14 @@ async def test_an_interim_is_signed_and_sent_to_who_wants_it() -> None:
 async def test_while_a_receiver_is_slow_the_newest_wins_and_the_order_holds() -> None:
     site = HeldSite()
     async with serving(site.handle) as url, sending(url) as interims:
-        interims.show(revision(1), ["crm"])
+        interims.show(revision(1), to("crm"))
         arrived = [await name_of_next(site)]
         for number in (2, 3, 4):
-            interims.show(revision(number), ["crm"])
+            interims.show(revision(number), to("crm"))
         assert site.requests.empty()
         site.released.set()
         arrived.append(await name_of_next(site))
-        interims.show(revision(5), ["crm"])
+        interims.show(revision(5), to("crm"))
         arrived.append(await name_of_next(site))
         await settled(interims)
         assert interims.end("call") == 2
@@ -122,9 +123,9 @@ async def test_one_utterance_does_not_wait_for_another_and_so_many_go_at_once() 
     site = HeldSite()
     async with serving(site.handle) as url, sending(url, interim_concurrency=2) as interims:
         for utterance in (1, 2, 3):
-            interims.show(revision(1, utterance), ["crm"])
+            interims.show(revision(1, utterance), to("crm"))
         assert {await name_of_next(site), await name_of_next(site)} == {"1_1", "2_1"}
-        interims.show(revision(2, 1), ["crm"])
+        interims.show(revision(2, 1), to("crm"))
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(site.requests.get(), 0.1)  # time for a third, if it were to come
         site.released.set()
@@ -136,9 +137,9 @@ async def test_one_utterance_does_not_wait_for_another_and_so_many_go_at_once() 
 async def test_nothing_is_begun_after_the_final() -> None:
     site = HeldSite()
     async with serving(site.handle) as url, sending(url) as interims:
-        interims.show(revision(1), ["crm"])
+        interims.show(revision(1), to("crm"))
         assert await name_of_next(site) == "1_1"
-        interims.show(revision(2), ["crm"])
+        interims.show(revision(2), to("crm"))
         interims.close("call_inbound_1")
         site.released.set()
         await settled(interims)
@@ -150,8 +151,8 @@ async def test_a_receiver_that_hangs_is_waited_for_so_long_and_no_longer() -> No
     site = HeldSite()
     with capture_logs() as logs:
         async with serving(site.handle) as url, sending(url, interim_timeout_seconds=0.1) as interims:
-            interims.show(revision(1), ["crm"])
-            interims.show(revision(1, call_id="other"), ["crm"])
+            interims.show(revision(1), to("crm"))
+            interims.show(revision(1, call_id="other"), to("crm"))
             await settled(interims)
             assert (interims.end("call"), interims.end("other")) == (1, 1)
     assert site.requests.qsize() == 2  # one attempt each
@@ -163,9 +164,9 @@ async def test_a_receiver_that_hangs_is_waited_for_so_long_and_no_longer() -> No
 async def test_the_end_of_a_call_breaks_off_what_is_on_its_way() -> None:
     site = HeldSite()
     async with serving(site.handle) as url, sending(url, interim_timeout_seconds=60) as interims:
-        interims.show(revision(1), ["crm"])
+        interims.show(revision(1), to("crm"))
         await site.next()
-        interims.show(revision(2), ["crm"])
+        interims.show(revision(2), to("crm"))
         assert interims.end("call") == 2
         await settled(interims)  # long before the minute is over
         assert interims.end("call") == 0  # each is counted once, and nothing is kept of the call
@@ -176,12 +177,12 @@ async def test_what_has_not_begun_can_be_broken_off() -> None:
     site = Site()
     async with serving(site.handle) as url, sending(url) as interims:
         await asyncio.sleep(0)  # the sender waits
-        interims.show(revision(1), ["crm"])
+        interims.show(revision(1), to("crm"))
         await asyncio.sleep(0)  # its attempt is made and has not run
         assert interims.end("call") == 1
         await settled(interims)
         assert site.requests.empty()
-        interims.show(revision(1, call_id="other"), ["crm"])
+        interims.show(revision(1, call_id="other"), to("crm"))
         await site.next()
         await settled(interims)
 
@@ -193,7 +194,7 @@ async def test_of_failures_there_is_one_warning_a_minute() -> None:
         async with serving(site.handle) as url, sending(url, clock=clock) as interims:
             for number, moment in enumerate((0.0, 1.0, WARNING_SECONDS - 0.1, WARNING_SECONDS), start=1):
                 clock.now = moment
-                interims.show(revision(number), ["crm"])
+                interims.show(revision(number), to("crm"))
                 await site.next()
                 await settled(interims)
             assert interims.end("call") == 4
@@ -207,7 +208,7 @@ async def test_a_receiver_that_is_not_there_costs_nothing_but_its_interims() -> 
         pass
     with capture_logs() as logs:
         async with sending(url) as interims:
-            interims.show(revision(1), ["crm"])
+            interims.show(revision(1), to("crm"))
             await settled(interims)
             assert interims.end("call") == 1
     assert "cannot connect to 127.0.0.1:" in logs[0]["outcome"]
@@ -217,9 +218,9 @@ async def test_a_receiver_that_refuses_is_not_tried_all_the_time(monkeypatch: py
     monkeypatch.setattr(delivery_interims, "REST_SECONDS", 60.0)
     site = Site(500)
     async with serving(site.handle) as url, sending(url, interim_concurrency=1) as interims:
-        interims.show(revision(1), ["crm"])
+        interims.show(revision(1), to("crm"))
         await site.next()
-        interims.show(revision(1, call_id="other"), ["crm"])
+        interims.show(revision(1, call_id="other"), to("crm"))
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(site.requests.get(), 0.1)  # time for it, if it were to come
         assert interims.end("call") == 1  # which makes room
@@ -232,16 +233,16 @@ async def test_an_unforeseen_error_is_a_failed_attempt(monkeypatch: pytest.Monke
     site = Site()
     post = Poster.post
 
-    async def fail_once(self: Poster, event_id: str, body: bytes) -> Outcome:
+    async def fail_once(self: Poster, event_id: str, body: bytes, _url: str | None) -> Outcome:
         monkeypatch.setattr(Poster, "post", post)
         raise RuntimeError(f"a bug at {event_id}, {len(body)} bytes from {self}")
 
     monkeypatch.setattr(Poster, "post", fail_once)
     with capture_logs() as logs:
         async with serving(site.handle) as url, sending(url) as interims:
-            interims.show(revision(1), ["crm"])
+            interims.show(revision(1), to("crm"))
             await settled(interims)
-            interims.show(revision(2), ["crm"])
+            interims.show(revision(2), to("crm"))
             assert await name_of_next(site) == "1_2"
             await settled(interims)
             assert interims.end("call") == 1

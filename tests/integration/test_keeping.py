@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from structlog.testing import capture_logs
 
-from config.settings import Delivery as DeliverySettings
+from config.delivery import Delivery as DeliverySettings
 from gateway.delivery import keeping
 from gateway.delivery.database import FILE_NAME
 from gateway.delivery.keeping import Keeper

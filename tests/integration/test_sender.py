@@ -10,10 +10,10 @@ import pytest
 from aiohttp import web
 from structlog.testing import capture_logs
 
-from config import settings
+from config import delivery as settings
 from gateway import __version__
 from gateway.delivery.outbox import Outbox
-from gateway.delivery.posting import Poster, new_session
+from gateway.delivery.posting import Poster, new_sessions
 from gateway.delivery.retry import kind_of
 from gateway.delivery.sender import Sender
 from gateway.delivery.signing import verify
@@ -26,8 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
-    import aiohttp
-
+    from gateway.delivery.posting import Sessions
     from gateway.delivery.transaction import Probe
 
 START = 1_760_000_000.0
@@ -60,9 +59,9 @@ def rests(sender: Sender) -> bool:
 class Bench:
     """A store, a session and a clock, from which senders are made and run."""
 
-    def __init__(self, outbox: Outbox, session: aiohttp.ClientSession, clock: Callable[[], float]) -> None:
+    def __init__(self, outbox: Outbox, sessions: Sessions, clock: Callable[[], float]) -> None:
         self.outbox = outbox
-        self.session = session
+        self.sessions = sessions
         self.clock = clock
         self.running: asyncio.Task[None]
         self.attempts: list[str] = []
@@ -84,8 +83,9 @@ class Bench:
             delivery,
             post=Poster(
                 settings.Endpoint(name="crm", url=url, secrets=SECRETS),
-                self.session,
+                self.sessions,
                 timeout_seconds=delivery.timeout_seconds,
+                connect_timeout_seconds=delivery.connect_timeout_seconds,
                 clock=self.clock,
             ),
             clock=self.clock,
@@ -118,8 +118,8 @@ def clock() -> Clock:
 async def bench(tmp_path: Path, clock: Clock) -> AsyncIterator[Bench]:
     outbox = Outbox(tmp_path, clock=clock)
     await outbox.start()
-    async with new_session() as session:
-        yield Bench(outbox, session, clock)
+    async with new_sessions() as sessions:
+        yield Bench(outbox, sessions, clock)
     await outbox.close()
 
 
@@ -470,7 +470,7 @@ async def test_wakes_by_itself_when_a_retry_is_due(bench: Bench, tmp_path: Path)
 
     outbox = Outbox(tmp_path / "second", clock=ticking)
     await outbox.start()
-    second = Bench(outbox, bench.session, ticking)
+    second = Bench(outbox, bench.sessions, ticking)
     site = Site(500, 500)
     async with serving(site.handle) as url, second.sending(url, retry_seconds=(0.05, 0.1)) as sender:
         await second.append(sender, event("a", 1))
@@ -484,7 +484,7 @@ async def test_wakes_by_itself_when_a_retry_is_due(bench: Bench, tmp_path: Path)
 async def test_outlives_trouble_with_the_store(bench: Bench, tmp_path: Path) -> None:
     site = Site()
     outbox = Outbox(tmp_path / "second", clock=bench.clock)
-    second = Bench(outbox, bench.session, bench.clock)
+    second = Bench(outbox, bench.sessions, bench.clock)
     with capture_logs() as logs:
         async with serving(site.handle) as url, second.sending(url) as sender:
             assert not await sender.flush(0.1)

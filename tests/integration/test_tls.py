@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from structlog.testing import capture_logs
 
+from adapters import pem
 from adapters import tls as module
 from adapters.tls import ServerTls, TlsError
 from config.listeners import Tls
@@ -363,7 +364,7 @@ def test_what_openssl_alone_objects_to_is_passed_on(tmp_path: Path) -> None:
     """Which keys are too weak differs from machine to machine."""
     error = ssl.SSLError(1, "[SSL: EE_KEY_TOO_SMALL] ee key too small (_ssl.c:3905)")
     error.reason = "EE_KEY_TOO_SMALL"
-    assert "refused by OpenSSL: ee key too small; have a new pair made" in module._unfit_pair(error, tmp_path, tmp_path)
+    assert "refused by OpenSSL: ee key too small; have a new pair made" in pem._unfit_pair(error, tmp_path, tmp_path)
 
 
 @pytest.mark.parametrize("which", ["certificate", "key", "client_ca"])

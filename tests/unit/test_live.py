@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from asr.types import DecodeRequest
+    from gateway.delivery.recipients import Recipient
     from gateway.events import EncodedInterim
 
 SPEECH = prompt("conf-onlyperson")
@@ -37,10 +38,10 @@ class Screen(NoInterims):
     def __init__(self) -> None:
         self.shown: list[EncodedInterim] = []
 
-    def wanted(self, _endpoints: Sequence[str], /) -> bool:
+    def wanted(self, _recipients: Sequence[Recipient], /) -> bool:
         return True
 
-    def show(self, interim: EncodedInterim, _endpoints: Sequence[str], /) -> None:
+    def show(self, interim: EncodedInterim, _recipients: Sequence[Recipient], /) -> None:
         self.shown.append(interim)
 
 

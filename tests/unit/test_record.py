@@ -16,11 +16,13 @@ from gateway.normalizing import Normalizer
 from gateway.record import REMEMBERED_UTTERANCES, CallRecord
 from gateway.transcript import Clock
 from tests.fakes import FakeEngine
+from tests.recipients import to
 from tests.utterances import SOURCE, spoken
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from gateway.delivery.recipients import Recipient
     from gateway.events import EncodedInterim, StoredEvent
     from gateway.means import Interims
 
@@ -35,10 +37,10 @@ class Screen:
         self.shown: list[EncodedInterim] = []
         self.told: list[str] = []
 
-    def wanted(self, endpoints: Sequence[str], /) -> bool:
-        return "crm" in endpoints
+    def wanted(self, recipients: Sequence[Recipient], /) -> bool:
+        return to("crm")[0] in recipients
 
-    def show(self, interim: EncodedInterim, _endpoints: Sequence[str], /) -> None:
+    def show(self, interim: EncodedInterim, _recipients: Sequence[Recipient], /) -> None:
         self.shown.append(interim)
 
     def close(self, utterance_id: str, /) -> None:
@@ -59,7 +61,7 @@ class World:
     def __init__(
         self,
         *,
-        endpoints: Sequence[str] = ("crm",),
+        recipients: Sequence[Recipient] = to("crm"),
         interims: Interims | None = None,
         normalizer: Normalizer | None = None,
         log: Log | None = None,
@@ -80,13 +82,13 @@ class World:
         self.record = CallRecord(
             "call",
             SOURCE,
-            endpoints=endpoints,
+            recipients=recipients,
             clock=Clock(zero=100.0, wall_zero=1_700_000_000.0),
             means=means,
             log=structlog.stdlib.get_logger(),
         )
 
-    async def _publish(self, event: StoredEvent, _endpoints: Sequence[str]) -> None:
+    async def _publish(self, event: StoredEvent, _recipients: Sequence[Recipient]) -> None:
         await self.store_open.wait()
         self.stored.append(event)
 
@@ -188,7 +190,7 @@ async def test_what_was_given_up_before_it_was_shown_is_counted() -> None:
 
 async def test_who_wants_interims_is_known_beforehand() -> None:
     assert World().record.wants_interims
-    other = World(endpoints=("archive",))
+    other = World(recipients=to("archive"))
     await other.record.started({})
     other.show()
     assert not other.record.wants_interims

@@ -22,9 +22,10 @@ from adapters.stream import (
     Track,
     TrackRole,
 )
+from config.delivery import Delivery, Endpoint
 from config.routes import Match, Route
 from config.secret import Secret
-from config.settings import Calls, Delivery, Endpoint, Settings
+from config.settings import Calls, Settings
 from gateway.finding import AmbiguousCallError, UnknownCallError
 from gateway.means import Means
 from gateway.registrations import Registration, RegistrationConflictError, RegistrationsFullError
@@ -38,6 +39,7 @@ from tests.gateway_under_test import WHSEC
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
+    from gateway.delivery.recipients import Recipient
     from gateway.events import StoredEvent
 
 
@@ -85,11 +87,11 @@ class World:
         self.registry = Registry(means, Routes(settings), lambda size: bytes([next(self._numbers)] * size))
         self.sent: list[tuple[str, ...]] = []
 
-    async def _publish(self, event: StoredEvent, endpoints: Sequence[str]) -> None:
+    async def _publish(self, event: StoredEvent, recipients: Sequence[Recipient]) -> None:
         if self.broken:
             raise RuntimeError("the store is broken")
         self.stored.append(event)
-        self.sent.append(tuple(endpoints))
+        self.sent.append(tuple(each.queue for each in recipients))
         await asyncio.sleep(0)
 
     async def left(self, calls: int) -> None:

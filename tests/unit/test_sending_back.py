@@ -68,7 +68,7 @@ async def test_a_peer_is_sent_what_it_wants_and_no_more(hearing: Hearing) -> Non
 
 
 async def test_an_interim_goes_back_though_no_endpoint_wants_any() -> None:
-    world, peer = RecordWorld(endpoints=()), Telephone(Hearing.INTERIMS)
+    world, peer = RecordWorld(recipients=()), Telephone(Hearing.INTERIMS)
     peer.sheds = 1
     await world.record.started({})
     said = spoken(peer=peer)
@@ -85,7 +85,7 @@ async def test_an_interim_goes_back_though_no_endpoint_wants_any() -> None:
 
 
 async def test_what_is_late_or_empty_does_not_go_back() -> None:
-    world, peer = RecordWorld(endpoints=()), Telephone(Hearing.INTERIMS)
+    world, peer = RecordWorld(recipients=()), Telephone(Hearing.INTERIMS)
     said = spoken(peer=peer)
     assert not world.record.interim(said, HEARD, revision=1, stable_chars=0), "nobody knows of the call yet"
     await world.record.started({})

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from gateway.delivery.recipients import Recipient
     from gateway.events import StoredEvent
     from gateway.means import Interims
     from gateway.streams import CallStream
@@ -126,7 +127,7 @@ class World:
         other.sink.handle(started, self.now)
         return other
 
-    async def _publish(self, event: StoredEvent, _endpoints: Sequence[str]) -> None:
+    async def _publish(self, event: StoredEvent, _recipients: Sequence[Recipient]) -> None:
         await self.store_open.wait()
         if self.broken:
             raise RuntimeError("the store is broken")
