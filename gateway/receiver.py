@@ -5,6 +5,7 @@ That is: hold the signature against the body's own bytes, answer quickly, and ex
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 LONGEST_BODY_BYTES = 1024 * 1024
 REMEMBERED_EVENTS = 10_000
 STOP_SECONDS = 1.0
+MOST_DELAYED = 1000
+"""Answers that wait at a time."""
 NO_CONTENT = 204
 
 
@@ -33,6 +36,15 @@ class Received(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds since the epoch."""
 
 
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """What an event is answered with."""
+
+    status: int = NO_CONTENT
+    taken: bool = True
+    """Whether it is passed on and remembered, whatever the status says."""
+    retry_after_seconds: int | None = None
+
+
 class _Body(msgspec.Struct, frozen=True):
     type: str
     timestamp: str
@@ -45,9 +57,9 @@ _decoder = msgspec.json.Decoder(_Body)
 class Receiver:
     """Pass each event to `on_event` once, in order of arrival.
 
-    `answer` may choose the status for an event: one that is not 2xx refuses it, and it is neither passed on
-    nor remembered. `on_refused` is told why a request was not genuine. An exception from `on_event` is
-    answered with 500, and the event may come again.
+    `answer` may choose what an event is answered with; one that is not taken is neither passed on nor remembered.
+    Genuine requests are answered `delay_seconds` late, as long as not too many wait. `on_refused` is told why a request
+    was not genuine. An exception from `on_event` is answered with 500, and the event may come again.
     """
 
     def __init__(
@@ -57,13 +69,16 @@ class Receiver:
         clock: Callable[[], float],
         on_event: Callable[[Received], None],
         path: str = "/",
-        answer: Callable[[Received], int] = lambda _received: NO_CONTENT,
+        answer: Callable[[Received], Answer] = lambda _received: Answer(),
+        delay_seconds: float = 0.0,
         on_refused: Callable[[str], None] = lambda _reason: None,
     ) -> None:
         self._keys = keys
         self._clock = clock
         self._on_event = on_event
         self._answer = answer
+        self._delay_seconds = delay_seconds
+        self._delayed = 0
         self._on_refused = on_refused
         self._seen = Recent(REMEMBERED_EVENTS)
         app = web.Application(client_max_size=LONGEST_BODY_BYTES)
@@ -89,16 +104,19 @@ class Receiver:
         except SignatureError as error:
             self._on_refused(error.reason)
             return web.Response(status=401, text=f"{error.reason}\n")
-        event_id = request.headers[ID]
-        if event_id in self._seen:
-            return web.Response(status=NO_CONTENT)
         try:
-            content = _decoder.decode(body)
+            answer = self._take(request.headers[ID], body, now)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             return web.Response(status=400, text=f"expected type, timestamp and data: {error}\n")
-        return web.Response(status=self._take(event_id, content, now))
+        if self._delay_seconds:
+            answer = await self._late(answer)
+        headers = {} if answer.retry_after_seconds is None else {"Retry-After": str(answer.retry_after_seconds)}
+        return web.Response(status=answer.status, headers=headers)
 
-    def _take(self, event_id: str, content: _Body, now: float) -> int:
+    def _take(self, event_id: str, body: bytes, now: float) -> Answer:
+        if event_id in self._seen:
+            return Answer()
+        content = _decoder.decode(body)
         received = Received(
             event_id=event_id,
             type=content.type,
@@ -106,11 +124,21 @@ class Receiver:
             data=content.data,
             received_at=now,
         )
-        status = self._answer(received)
-        if status in range(200, 300):
+        answer = self._answer(received)
+        if answer.taken:
             self._on_event(received)
             self._seen.add(event_id)
-        return status
+        return answer
+
+    async def _late(self, answer: Answer) -> Answer:
+        if self._delayed >= MOST_DELAYED:
+            return Answer(status=503, taken=False)
+        self._delayed += 1
+        try:
+            await asyncio.sleep(self._delay_seconds)
+        finally:
+            self._delayed -= 1
+        return answer
 
 
 class Recent:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import random
 import secrets
 import signal
 import sys
@@ -17,14 +18,14 @@ from rich.console import Console
 from config.checks import SECRET_PREFIX, decode_webhook_secret, is_loopback
 from config.secret import Secret
 from gateway.cli.receive_live import LinePrinter
-from gateway.receiver import NO_CONTENT, Received, Receiver
+from gateway.cli.receive_trouble import SERVICE_UNAVAILABLE, Trouble
+from gateway.receiver import Answer, Received, Receiver
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 EVERY_ADDRESS = {"0.0.0.0", "::", ""}  # noqa: S104  to tell a wildcard, not to bind to one
 SECRET_BYTES = 32
-SERVICE_UNAVAILABLE = 503
 
 HELP = """Receive webhooks and show them, one line per event.
 
@@ -41,6 +42,16 @@ To receive with a secret of your own:
 \b
   export LINESCRIBE_RECEIVE_SECRET=whsec_$(openssl rand -base64 32)
   linescribe receive --port 9900
+
+A receiver in trouble, to see what a gateway does, and what linescribe outbox and the metrics tell of it:
+
+\b
+  linescribe receive --fail 503                     takes nothing
+  linescribe receive --fail 429 --retry-after 30    asks to be left alone
+  linescribe receive --fail 500 --share 0.3         fails now and then
+  linescribe receive --fail 410                     wants no more: the endpoint is disabled
+  linescribe receive --slow 3                       answers late
+  linescribe receive --lie                          takes an event, and says that it has not
 
 Ctrl-C ends it. A gateway keeps what it cannot deliver and tries again: after 5 seconds, 5 minutes and so on
 (delivery.retry_seconds), and at once when it is started anew.
@@ -69,24 +80,57 @@ Ctrl-C ends it. A gateway keeps what it cannot deliver and tries again: after 5 
     help="Let the settings that are printed ask for interims. What comes is shown in any case.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print each event as one line of JSON.")
-def receive(host: str, port: int, secret: str | None, interims: bool, as_json: bool) -> None:
+@click.option(
+    "--fail", type=click.IntRange(300, 599), metavar="STATUS", help="Answer with this status, and take nothing."
+)
+@click.option(
+    "--share", type=click.FloatRange(0, 1), default=1.0, help="Of events that --fail or --lie comes over (all: 1)."
+)
+@click.option(
+    "--retry-after", type=click.IntRange(0, 86_400), metavar="SECONDS", help="With --fail or --lie: ask for a rest."
+)
+@click.option(
+    "--slow",
+    type=click.FloatRange(0, 3600),
+    default=0.0,
+    metavar="SECONDS",
+    help="Answer so long after an event has come.",
+)
+@click.option(
+    "--lie", is_flag=True, help="Take each event, and answer as if it had not been (503, or --fail's status)."
+)
+def receive(
+    host: str,
+    port: int,
+    secret: str | None,
+    interims: bool,
+    as_json: bool,
+    fail: int | None,
+    share: float,
+    retry_after: int | None,
+    slow: float,
+    lie: bool,
+) -> None:
     """Receive webhooks and show them (the help text stands in HELP)."""
     chosen = secret or _make_secret()
     try:
         key = decode_webhook_secret(Secret(chosen))
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--secret") from error
+    trouble = Trouble(fail=fail, share=share, retry_after_seconds=retry_after, slow_seconds=slow, lie=lie)
     lines = LinePrinter(Console(highlight=False, soft_wrap=True))
     show = _print_json if as_json else lines.show
 
     def announce(actual_port: int) -> None:
         url = receiver_url(host, actual_port)
         click.echo(f"Listening on {url} - Ctrl-C ends.", err=True)
+        for line in trouble.told:
+            click.echo(line, err=True)
         if not secret:
             click.echo(settings_to_paste(url, chosen, interims=interims), err=True)
 
     try:
-        asyncio.run(_serve(key, host, port, show, announce))
+        asyncio.run(_serve(key, host, port, trouble, show, announce))
     except OSError as error:
         if isinstance(error, BrokenPipeError):
             raise  # click ends quietly when the reader of our output has gone
@@ -121,7 +165,12 @@ def settings_to_paste(url: str, secret: str, *, interims: bool = False) -> str:
 
 
 async def _serve(
-    key: bytes, host: str, port: int, show: Callable[[Received], None], announce: Callable[[int], None]
+    key: bytes,
+    host: str,
+    port: int,
+    trouble: Trouble,
+    show: Callable[[Received], None],
+    announce: Callable[[int], None],
 ) -> None:
     """Receive until a signal. Raises OSError when it cannot listen, or cannot show an event."""
     loop = asyncio.get_running_loop()
@@ -131,17 +180,26 @@ async def _serve(
         if not ended.done():
             ended.set_exception(error) if error else ended.set_result(None)
 
-    def answer(event: Received) -> int:
+    def answer(event: Received) -> Answer:
         """Take only what could be shown: the gateway keeps the rest for later."""
+        chosen = trouble.answer(random.random())  # noqa: S311  no secret
+        if not chosen.taken:
+            return chosen
         try:
             show(event)
         except OSError as error:
             end(error)
-            return SERVICE_UNAVAILABLE
-        return NO_CONTENT
+            return Answer(status=SERVICE_UNAVAILABLE, taken=False)
+        return chosen
 
-    clock = time.time  # noqa: TID251  a command names its clock
-    receiver = Receiver([key], clock=clock, on_event=lambda _event: None, answer=answer, on_refused=_complain)
+    receiver = Receiver(
+        [key],
+        clock=time.time,  # noqa: TID251  a command names its clock
+        on_event=lambda _event: None,
+        answer=answer,
+        delay_seconds=trouble.slow_seconds,
+        on_refused=_complain,
+    )
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, end)
     announce(await receiver.start(host, port))

@@ -17,7 +17,7 @@ from standardwebhooks import Webhook
 
 from gateway import receiver as module
 from gateway.delivery.signing import sign
-from gateway.receiver import LONGEST_BODY_BYTES, Received, Receiver
+from gateway.receiver import LONGEST_BODY_BYTES, Answer, Received, Receiver
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -48,7 +48,7 @@ class Peer:
 @contextlib.asynccontextmanager
 async def receiving(
     on_event: Callable[[Received], None] | None = None,
-    answer: Callable[[Received], int] = lambda _received: 204,
+    answer: Callable[[Received], Answer] = lambda _received: Answer(),
     path: str = "/",
 ) -> AsyncIterator[Peer]:
     passed: list[Received] = []
@@ -169,9 +169,10 @@ async def test_the_answer_can_be_scripted_and_a_refused_event_comes_again() -> N
     answers = iter([500, 302, 200, 500])
     seen: list[str] = []
 
-    def answer(event: Received) -> int:
+    def answer(event: Received) -> Answer:
         seen.append(event.event_id)
-        return next(answers)
+        status = next(answers)
+        return Answer(status=status, taken=status < 300)
 
     async with receiving(answer=answer) as peer:
         assert [await peer.send() for _ in range(4)] == [500, 302, 200, 204]
