@@ -9,10 +9,10 @@ import asyncio
 import os
 import random
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from functools import partial
 from itertools import chain
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -43,6 +43,7 @@ from gateway.metrics import Metrics
 from gateway.recovery import end_unfinished_calls
 from gateway.registry import Registry
 from gateway.routes import Routes
+from gateway.state import state_directory
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 TICK_SECONDS = 0.1
+LOOKUPS = 32
 
 # How the time of a hurried end is spent. Beside these, connections have two seconds for their farewell.
 DECODE_SHARE = 0.4
@@ -73,12 +75,6 @@ class Ready(msgspec.Struct, frozen=True, kw_only=True):
     ports: dict[str, int]
     """Each AudioSocket listener's port, by its name."""
     http_port: int | None
-
-
-def state_directory(settings: Settings) -> Path:
-    """Choose where the store lies: the setting, systemd's directory, or the user's own."""
-    chosen = settings.state_dir or os.environ.get("STATE_DIRECTORY")
-    return Path(chosen).expanduser() if chosen else Path.home() / ".local" / "state" / "linescribe"
 
 
 class Gateway:
@@ -161,6 +157,8 @@ class Gateway:
             if not await self._recover():
                 return
             sessions = await stack.enter_async_context(new_sessions())
+            # Names are looked up on its threads: a few that nobody answers for must not keep all others waiting.
+            asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(LOOKUPS, "lookup"))
             if not self._settings.delivery.endpoints:
                 log.warning("no endpoint: events are stored and sent to nobody (delivery.endpoints)")
             async with asyncio.TaskGroup() as group:

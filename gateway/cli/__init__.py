@@ -16,6 +16,7 @@ COMMANDS = {
     "run": ("gateway.cli.run", "run", "Run the gateway."),
     "check-config": ("gateway.cli.check_config", "check_config", "Check a settings file and show what it means."),
     "route": ("gateway.cli.route", "route", "Tell which route a stream takes, and why."),
+    "outbox": ("gateway.cli.outbox", "outbox", "See what waits for receivers, and act on it."),
     "receive": ("gateway.cli.receive", "receive", "Receive webhooks, verify them and print them."),
     "call": ("gateway.cli.call", "call", "Play files into a gateway as a telephone system would."),
     "twilio": ("gateway.cli.twilio", "twilio", "Have calls of Twilio's transcribed that are in progress."),

@@ -68,6 +68,8 @@ UPDATE event SET stored_at = coalesce(
     (SELECT ended_at FROM call WHERE call.call_id = event.call_id), CAST(strftime('%s', 'now') AS REAL)
 );
 
+CREATE INDEX event_stored ON event (stored_at);
+
 CREATE TABLE delivery_2 (
     event INTEGER NOT NULL REFERENCES event (id) ON DELETE CASCADE,
     endpoint TEXT NOT NULL,
