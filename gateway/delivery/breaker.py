@@ -56,7 +56,7 @@ class Breaker:
             self._until = min(self._until, now)
 
     def hear(self, outcome: Outcome, now: float, random: float) -> bool:
-        """Take what came of an attempt; tell whether it shows that an endpoint that rested is well again."""
+        """Take what came of an attempt; tell whether it shows that an endpoint that was down is well again."""
         if outcome.accepted:
             return self._recover()
         self._failures += 1
@@ -65,15 +65,16 @@ class Breaker:
             self._rest(now, random)
         if isinstance(outcome, Answered) and outcome.status in PRESSED:
             self._window = max(self._window // 2, 1)
-            if outcome.retry_after_seconds is not None:
-                self._rest_until(now + min(outcome.retry_after_seconds, LONGEST_ASKED_SECONDS))
+            asked_seconds = outcome.retry_after_seconds or 0.0
+            if asked_seconds > 0:
+                self._rest_until(now + min(asked_seconds, LONGEST_ASKED_SECONDS))
         return False
 
     def _recover(self) -> bool:
-        rested = self._until is not None
+        was_down = self._rests > 0
         self._failures, self._rests, self._until = 0, 0, None
-        self._window = 1 if rested else min(self._window + 1, self._most)
-        return rested
+        self._window = 1 if was_down else min(self._window + 1, self._most)
+        return was_down
 
     def _rest(self, now: float, random: float) -> None:
         seconds = min(FIRST_REST_SECONDS * 2.0**self._rests, self._longest_rest_seconds)

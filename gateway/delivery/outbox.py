@@ -164,9 +164,9 @@ class Outbox:
         """Record what came of an attempt. One that was overtaken by another attempt changes nothing."""
         await self._writer.submit(partial(_settle, delivery=delivery, decision=decision, now=self._clock()))
 
-    async def hasten(self, endpoint: str) -> None:
-        """Make everything due that waits for its next attempt at an endpoint."""
-        values = {"endpoint": endpoint, "now": self._clock()}
+    async def hasten(self, endpoint: str, most_attempts: int) -> None:
+        """Make everything due that waits for its next attempt at an endpoint, and has had no more than so many."""
+        values = {"endpoint": endpoint, "now": self._clock(), "most_attempts": most_attempts}
         while await self._writer.submit(lambda db: db.execute(SQL["hasten"], values).rowcount):
             pass
 

@@ -230,11 +230,12 @@ WHERE ended_at IS NULL
 GROUP BY call.call_id;
 
 -- name: hasten
--- What waits for its next attempt is due now: the endpoint is well again. Some at a time, lest live calls wait.
+-- What waits for its next attempt is due now: the endpoint is well again. Some at a time, lest live calls wait; and not
+-- what was tried often already, which would else lose its last attempts to an endpoint that is up and down.
 UPDATE delivery SET due_at = :now
 WHERE endpoint = :endpoint
     AND event IN (
-        SELECT event FROM delivery WHERE endpoint = :endpoint AND due_at > :now AND NOT leased LIMIT 200
+        SELECT event FROM delivery WHERE endpoint = :endpoint AND due_at > :now AND NOT leased AND attempts <= :most_attempts LIMIT 200
     );
 
 -- name: stale_deliveries

@@ -170,7 +170,7 @@ class Sender:
             await self._outbox.settle(delivery, decision)
             self._report(delivery, outcome, decision)
             if recovered:
-                await self._outbox.hasten(self.endpoint)
+                await self._outbox.hasten(self.endpoint, len(self._settings.retry_seconds) // 2)
         except Exception:  # its lease will run out, and it is claimed again
             log.exception("an attempt could not be settled", **_names(delivery))
         finally:

@@ -134,3 +134,23 @@ async def test_ctrl_c_ends_it_with_everything_it_started() -> None:
     assert await process.wait() == 130, rest
     assert rest.splitlines()[-1] == "stopped"
     assert "Traceback" not in rest
+
+
+def test_nothing_is_lost_whatever_happens_to_receiver_and_gateway() -> None:
+    done = bench("delivery", "--quick", "--only", "throughput", "chaos")
+    assert done.returncode == 0, done.stderr
+    told = msgspec.json.decode(done.stdout.splitlines()[-1])
+    assert (told["lost"], told["second_ids"], told["out_of_order"]) == (0, 0, 0)
+    assert (told["events"], told["gateway_kills"]) == (3000, 2)
+    assert told["attempts"] > told["events"], "the receiver was in trouble"
+    assert told["events_per_second"] > 0
+    assert "Traceback" not in done.stderr
+
+
+def test_how_long_events_take_is_told() -> None:
+    done = bench("delivery", "--quick", "--only", "latency", "storm")
+    assert done.returncode == 0, done.stderr
+    told = msgspec.json.decode(done.stdout.splitlines()[-1])
+    for name in ("append_to_attempt", "calm_append_to_attempt", "storm_append_to_attempt", "storm_append"):
+        assert told[f"{name}_p99_ms"] > 0
+    assert told["storm_events_per_second"] > 0

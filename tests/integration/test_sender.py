@@ -244,6 +244,38 @@ async def test_a_receiver_that_is_down_is_tried_now_and_then(bench: Bench, clock
     assert await bench.outbox.pending() == 0
 
 
+async def test_an_endpoint_that_is_up_and_down_does_not_cost_an_event_its_last_attempts(
+    bench: Bench, clock: Clock
+) -> None:
+    site = Site(*[500] * 3)
+    schedule = (5.0, 300.0, 3000.0, 30_000.0)
+    async with (
+        serving(site.handle) as url,
+        bench.sending(
+            url,
+            concurrency=1,
+            breaker_failures=3,
+            retry_seconds=schedule,
+            hold_back_seconds=1e6,
+        ) as sender,
+    ):
+        await bench.append(sender, event("a", 1))
+        for wait in (5.0, 300.0):
+            assert await sender.flush(10)
+            clock.now += wait
+        assert await sender.flush(10)
+        assert rests(sender), "the third attempt has failed, the next is due in an hour"
+        await bench.append(sender, event("b", 1))
+        clock.now += 1.0
+        assert await sender.flush(10)
+        assert not rests(sender)
+        assert site.requests.qsize() == 4, "the other event has shown that it is well"
+        assert await bench.next_due() == clock.now - 1.0 + 3000.0
+        clock.now += 3000.0
+        assert await sender.flush(10)
+    assert await bench.outbox.pending() == 0
+
+
 async def test_an_operator_need_not_wait_for_the_next_try(bench: Bench) -> None:
     site = Site(*[500] * 3)
     async with serving(site.handle) as url, bench.sending(url, concurrency=1, breaker_failures=3) as sender:

@@ -107,13 +107,28 @@ def test_well_again_it_is_not_overrun() -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "seconds"), [(30.0, 30.0), (0.0, 0.0), (math.inf, LONGEST_ASKED_SECONDS), (10**9, LONGEST_ASKED_SECONDS)]
+    ("asked", "seconds"), [(30.0, 30.0), (math.inf, LONGEST_ASKED_SECONDS), (10**9, LONGEST_ASKED_SECONDS)]
 )
 def test_it_rests_as_long_as_it_asks_for(asked: float, seconds: float) -> None:
     tried = breaker()
     hear(tried, Answered(429, asked))
     assert tried.until == seconds
     assert tried.slots(seconds, 0) == 1
+
+
+def test_a_rest_that_it_asked_for_is_no_outage() -> None:
+    tried = breaker()
+    hear(tried, Answered(429, 30.0))
+    assert hear(tried, OK, now=30.0) == [False]
+    assert tried.slots(30.0, 0) == 9, "half, and one more"
+
+
+@pytest.mark.parametrize("asked", [0.0, -5.0, -math.inf])
+def test_to_ask_for_no_rest_is_to_ask_for_none(asked: float) -> None:
+    tried = breaker()
+    hear(tried, Answered(429, asked))
+    assert not rests(tried)
+    assert tried.slots(0, 0) == 8
 
 
 def test_only_one_that_is_pressed_can_ask_for_rest() -> None:
