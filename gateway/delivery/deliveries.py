@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from gateway.events import StoredEvent
 
 MOST_SENDERS = 256
-"""For endpoints that calls bring; what is for others waits until one of them has nothing left to do."""
+"""For hosts that calls bring; what is for others waits until one of them can send nothing for a while."""
 
 MOST_ACCEPTING = QUEUE_LIMIT // 2
 """Events that wait to be committed while new calls are let in; the other half is for those in progress."""
@@ -178,7 +178,9 @@ class Deliveries:
     def _start(self, queue: str) -> Sender | None:
         """Start the sender of a line; None where that has to wait."""
         endpoint = self._endpoints.get(name_of(queue))
-        if self._group is None or endpoint is None or len(self._senders) >= self._most_senders:
+        if self._group is None or endpoint is None:
+            return None
+        if len(self._senders) >= self._most_senders and not self._make_room():
             return None
         sender = Sender(
             self.outbox,
@@ -201,6 +203,18 @@ class Deliveries:
         self._senders[queue] = sender
         self._running[queue] = self._group.create_task(sender.run())
         return sender
+
+    def _make_room(self) -> bool:
+        """Stop a sender that can send nothing now, its host being dead for instance; it has its turn again later."""
+        for queue, sender in self._senders.items():
+            if queue not in self._endpoints and sender.idle:
+                self._stop(queue)
+                return True
+        return False
+
+    def _stop(self, queue: str) -> None:
+        del self._senders[queue]
+        self._running.pop(queue).cancel()
 
     def _state(self, name: str) -> State:
         """Tell how an endpoint fares; one that calls bring rests, or is disabled, when all of it is."""
@@ -239,8 +253,7 @@ class Deliveries:
         for queue, sender in list(self._senders.items()):
             pending = queue in self.overview.lines and self.overview.lines[queue].pending
             if queue not in self._endpoints and sender.idle and not pending:
-                del self._senders[queue]
-                self._running.pop(queue).cancel()
+                self._stop(queue)
 
     def _adopt(self, queue: str, pending: int) -> None:
         """Start a sender for what waits, or tell that the settings know nobody to send it to."""

@@ -18,6 +18,7 @@ from gateway.delivery.deliveries import Deliveries, State
 from gateway.delivery.outbox import OutboxError
 from gateway.delivery.overview import UNKNOWN
 from gateway.delivery.posting import new_sessions
+from gateway.delivery.recipients import Recipient
 from gateway.events import StoredEvent
 from tests.recipients import to
 from tests.sites import SECRETS, HeldSite, Site, serving
@@ -143,6 +144,46 @@ async def test_events_for_nobody_in_the_settings_are_told_of_once(tmp_path: Path
             await until(lambda: deliveries.overview is not looks)
     (told,) = (line for line in logs if "not in the settings" in line["event"])
     assert (told["endpoint"], told["deliveries"]) == ("gone", 1)
+
+
+async def test_hosts_that_calls_bring_and_that_are_dead_take_no_place_from_others(tmp_path: Path) -> None:
+    brought: dict[str, Any] = {"url_parameter": "webhook", "allowed_hosts": ("127.0.0.1",), "addresses": "any"}
+    theirs = settings.Endpoint(name="theirs", secrets=SECRETS, allow_plain_http=True, **brought)
+    delivery = settings.Delivery(endpoints=(theirs,), breaker_failures=1, retry_seconds=(3600.0,) * 3)
+    deliveries = Deliveries(delivery, tmp_path, clock=clock, wall=wall, random=lambda: 0.5)
+    deliveries._most_senders = 2
+    site = Site()
+    await deliveries.open()
+    async with serving(site.handle) as url, new_sessions() as sessions, asyncio.TaskGroup() as group:
+        running = group.create_task(deliveries.run(sessions))
+        for port in range(1, 5):  # nobody listens there
+            await deliveries.publish(event(f"dead-{port}", 1), [Recipient("theirs", f"http://127.0.0.1:{port}/")])
+        for sequence in (1, 2):
+            await deliveries.publish(event("a", sequence), [Recipient("theirs", url)])
+        assert [(await site.next())[0]["webhook-id"] for _ in range(2)] == ["msg_a_1", "msg_a_2"]
+        await until(lambda: deliveries.lines["theirs"].pending == 4)
+        await until(lambda: deliveries.attempts["theirs", "unanswered"] >= 4)
+        assert len(deliveries._senders) <= 2
+        running.cancel()
+    await deliveries.close(5)
+
+
+async def test_a_sender_that_nobody_needs_is_stopped(tmp_path: Path) -> None:
+    brought: dict[str, Any] = {"url_parameter": "webhook", "allowed_hosts": ("127.0.0.1",), "addresses": "any"}
+    theirs = settings.Endpoint(name="theirs", secrets=SECRETS, allow_plain_http=True, **brought)
+    deliveries = Deliveries(
+        settings.Delivery(endpoints=(theirs,)), tmp_path, clock=clock, wall=wall, random=lambda: 0.5
+    )
+    site = Site()
+    await deliveries.open()
+    async with serving(site.handle) as url, new_sessions() as sessions, asyncio.TaskGroup() as group:
+        running = group.create_task(deliveries.run(sessions))
+        for sequence in (1, 2):
+            await deliveries.publish(event("a", sequence), [Recipient("theirs", url)])
+            await site.next()
+            await until(lambda: not deliveries._senders)
+        running.cancel()
+    await deliveries.close(5)
 
 
 async def test_while_the_disk_takes_nothing_calls_go_on_and_nothing_is_lost(tmp_path: Path) -> None:
