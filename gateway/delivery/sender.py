@@ -125,32 +125,30 @@ class Sender:
 
     async def _send_due(self, attempts: asyncio.TaskGroup) -> float:
         """Begin as many attempts as may be; tell for how long to rest."""
-        next_due = None
-        if slots := self._slots:
-            claimed = await self._outbox.claim(
-                self.endpoint,
-                slots,
-                self._settings.timeout_seconds + LEASE_MARGIN_SECONDS,
-                self._settings.hold_back_seconds,
-            )
-            next_due = claimed.next_due
-            self._note(disabled=claimed.disabled)
-            for delivery in claimed.deliveries:
-                self._in_flight += 1
-                attempts.create_task(self._deliver(delivery))
-        seconds = min(self._seconds_until(next_due), LONGEST_REST_SECONDS)
+        slots = self._breaker.slots(self._clock(), self._in_flight)
+        seconds = await self._claim(attempts, slots) if slots else self._seconds_without_slots()
         if not self._in_flight and not self._stirred.is_set() and seconds > 0:
             self._idle.set()
-        return seconds
+        return min(seconds, LONGEST_REST_SECONDS)
 
-    @property
-    def _slots(self) -> int:
-        return self._breaker.slots(self._clock(), self._in_flight)
+    async def _claim(self, attempts: asyncio.TaskGroup, slots: int) -> float:
+        """Begin up to so many attempts; tell when there is something to claim again, unless one of them ends before."""
+        claimed = await self._outbox.claim(
+            self.endpoint,
+            slots,
+            self._settings.timeout_seconds + LEASE_MARGIN_SECONDS,
+            self._settings.hold_back_seconds,
+        )
+        self._note(disabled=claimed.disabled)
+        for delivery in claimed.deliveries:
+            self._in_flight += 1
+            attempts.create_task(self._deliver(delivery))
+        if len(claimed.deliveries) == slots or claimed.next_due is None:
+            return LONGEST_REST_SECONDS
+        return claimed.next_due - self._wall()
 
-    def _seconds_until(self, next_due: float | None) -> float:
-        """Tell for how long nothing can begin, unless an attempt ends before."""
-        if self._slots:
-            return LONGEST_REST_SECONDS if next_due is None else next_due - self._wall()
+    def _seconds_without_slots(self) -> float:
+        """Tell when there will be one, unless an attempt ends before."""
         if self._in_flight or self._breaker.until is None:
             return LONGEST_REST_SECONDS
         return self._breaker.until - self._clock()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING
+import itertools
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from aiohttp import web
@@ -73,6 +74,7 @@ class Bench:
         *,
         probe: Probe = lambda _point: None,
         brought: bool = False,
+        clock: Callable[[], float] | None = None,
         **changes: object,
     ) -> AsyncIterator[Sender]:
         options: dict[str, object] = {"retry_seconds": (5.0, 300.0), "timeout_seconds": 10.0} | changes
@@ -88,7 +90,7 @@ class Bench:
                 connect_timeout_seconds=delivery.connect_timeout_seconds,
                 clock=self.clock,
             ),
-            clock=self.clock,
+            clock=clock or self.clock,
             wall=self.clock,
             random=lambda: 0.5,
             brought=brought,
@@ -242,6 +244,18 @@ async def test_a_receiver_that_is_down_is_tried_now_and_then(bench: Bench, clock
         assert not rests(sender)
     assert site.requests.qsize() == 6 + 20, "those that failed are due again, now that it is well"
     assert await bench.outbox.pending() == 0
+
+
+async def test_a_rest_that_ends_while_it_is_looked_at_is_no_longer_for_that(bench: Bench) -> None:
+    """It was, by a minute: that there was no slot was seen a moment before, and that nothing is due a moment after."""
+    moments = itertools.count(0.0, 0.6)  # so much passes from each look at the clock to the next
+    site = Site(*[500] * 3)
+    changes: dict[str, Any] = {"concurrency": 1, "breaker_failures": 3, "retry_seconds": (0.0,) * 9}
+    async with serving(site.handle) as url, bench.sending(url, clock=lambda: next(moments), **changes) as sender:
+        await bench.append(sender, event("a", 1))
+        for _ in range(4):
+            await site.next()
+        assert await sender.flush(10)
 
 
 async def test_an_endpoint_that_is_up_and_down_does_not_cost_an_event_its_last_attempts(
