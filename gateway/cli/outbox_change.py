@@ -16,9 +16,7 @@ from gateway.cli.outbox_options import (
     complain,
     fail,
     now,
-    selection_of,
     selection_options,
-    shop_of,
     shop_options,
 )
 from gateway.cli.transfers import Tenths
@@ -27,9 +25,9 @@ from gateway.delivery.operating import DEAD, PENDING, Step
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from gateway.cli.outbox_options import Shop
+    from gateway.delivery.operating import Selection
 
 PAUSE_SECONDS = 0.02
 """Between two steps, for the gateway: its writer asks again for the file after some milliseconds."""
@@ -47,13 +45,9 @@ INTERRUPTED = 130
     "--only", type=click.Choice([PENDING, DEAD]), help="What waits for its next attempt, or what was given up (both)."
 )
 def retry(
-    file: Path | None,
-    state_dir: Path | None,
+    shop: Shop,
+    selection: Selection,
     endpoint: str | None,
-    call_id: str | None,
-    event_id: str | None,
-    since: float | None,
-    until: float | None,
     only: str | None,
 ) -> None:
     """Try again now what is not delivered; dead letters get all their attempts anew.
@@ -67,10 +61,9 @@ def retry(
       linescribe outbox retry --call 01a1f7f2-f710-751d-a860-037b3023247e
     """
     states = [only] if only else [PENDING, DEAD]
-    shop = shop_of(file, state_dir)
     with shop.store(writing=True) as db:
         check_endpoint(shop, db, endpoint)
-        events = operating.select(db, selection_of(event_id, call_id, since, until), states=states)
+        events = operating.select(db, selection, states=states)
         step = _run("trying again", operating.retry(db, events, endpoint=endpoint, states=states, now=now()))
     _tell(shop, step, "to be tried now")
 
@@ -82,13 +75,9 @@ def retry(
     "--to", metavar="NAME", help="Send it to this endpoint of the settings, also what it was never to be sent."
 )
 def redeliver(
-    file: Path | None,
-    state_dir: Path | None,
+    shop: Shop,
+    selection: Selection,
     endpoint: str | None,
-    call_id: str | None,
-    event_id: str | None,
-    since: float | None,
-    until: float | None,
     to: str | None,
 ) -> None:
     """Send events again that a receiver has had, or that were given up or discarded, under the same webhook-id.
@@ -101,10 +90,8 @@ def redeliver(
       linescribe outbox redeliver --endpoint crm --since 2026-11-25T08:00 --until 2026-11-25T12:00
       linescribe outbox redeliver --to archive --since 7d
     """
-    selection = selection_of(event_id, call_id, since, until)
     if not selection.narrow:
         raise click.UsageError("Say what: --call, --event, or a time by --since and --until.")
-    shop = shop_of(file, state_dir)
     _check_target(shop, endpoint, to)
     with shop.store(writing=True) as db:
         check_endpoint(shop, db, endpoint)
@@ -120,13 +107,9 @@ def redeliver(
 @click.option("--dead", is_flag=True, help="Dead letters, too.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def discard(
-    file: Path | None,
-    state_dir: Path | None,
+    shop: Shop,
+    selection: Selection,
     endpoint: str | None,
-    call_id: str | None,
-    event_id: str | None,
-    since: float | None,
-    until: float | None,
     *,
     everything: bool,
     dead: bool,
@@ -142,10 +125,8 @@ def discard(
       linescribe outbox discard --event msg_01a1f7f2-f710-751d-a860-037b3023247e_3 --yes
       linescribe outbox discard --until 7d --dead
     """
-    selection = selection_of(event_id, call_id, since, until)
     if not (selection.narrow or endpoint or everything):
         raise click.UsageError("Say what: --endpoint, --call, --event, a time, or --all.")
-    shop = shop_of(file, state_dir)
     with shop.store(writing=True) as db:
         check_endpoint(shop, db, endpoint)
         events = operating.select(db, selection, states=[PENDING, DEAD] if dead else [PENDING])

@@ -6,24 +6,23 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gateway.cli.outbox_options import check_endpoint, now, shop_of, shop_options
+from gateway.cli.outbox_options import check_endpoint, now, shop_options
 from gateway.delivery import operating
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from gateway.cli.outbox_options import Shop
 
 
 @click.command()
 @shop_options
 @click.argument("endpoint")
-def enable(file: Path | None, state_dir: Path | None, endpoint: str) -> None:
+def enable(shop: Shop, endpoint: str) -> None:
     """Send ENDPOINT what waits for it: it was disabled by its own 410 Gone, or by linescribe outbox disable.
 
     \b
     Example:
       linescribe outbox enable crm
     """
-    shop = shop_of(file, state_dir)
     with shop.store(writing=True) as db:
         check_endpoint(shop, db, endpoint)
         done = operating.enable(db, endpoint)
@@ -34,7 +33,7 @@ def enable(file: Path | None, state_dir: Path | None, endpoint: str) -> None:
 @shop_options
 @click.argument("endpoint")
 @click.option("--reason", default="disabled by the operator", help="Why; linescribe outbox status shows it.")
-def disable(file: Path | None, state_dir: Path | None, endpoint: str, reason: str) -> None:
+def disable(shop: Shop, endpoint: str, reason: str) -> None:
     """Send ENDPOINT nothing until linescribe outbox enable; what is for it waits, and is not lost.
 
     After delivery.keep_dead_hours what waits becomes a dead letter.
@@ -43,7 +42,6 @@ def disable(file: Path | None, state_dir: Path | None, endpoint: str, reason: st
     Example:
       linescribe outbox disable crm --reason "new database until 14:00"
     """
-    shop = shop_of(file, state_dir)
     with shop.store(writing=True) as db:
         check_endpoint(shop, db, endpoint)
         done = operating.disable(db, endpoint, reason, now())

@@ -11,9 +11,7 @@ from gateway.cli.outbox_options import (
     as_json_option,
     check_endpoint,
     now,
-    selection_of,
     selection_options,
-    shop_of,
     shop_options,
 )
 from gateway.cli.outbox_output import cells, console, local, table, what_next, where
@@ -22,8 +20,8 @@ from gateway.delivery.operating import DEAD, DELIVERED, DISCARDED, PENDING, desc
 
 if TYPE_CHECKING:
     import sqlite3
-    from pathlib import Path
 
+    from gateway.cli.outbox_options import Shop
     from gateway.delivery.operating import Found, Selection
 
 STATES = (PENDING, DEAD, DELIVERED, DISCARDED)
@@ -42,13 +40,9 @@ STATES = (PENDING, DEAD, DELIVERED, DISCARDED)
 @click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="At most so many, the newest.")
 @as_json_option
 def list_deliveries(
-    file: Path | None,
-    state_dir: Path | None,
+    shop: Shop,
+    selection: Selection,
     endpoint: str | None,
-    call_id: str | None,
-    event_id: str | None,
-    since: float | None,
-    until: float | None,
     states: tuple[str, ...],
     limit: int,
     *,
@@ -64,8 +58,6 @@ def list_deliveries(
       linescribe outbox list --endpoint crm --state dead --limit 1000
       linescribe outbox list --call 01a1f7f2-f710-751d-a860-037b3023247e --state delivered --json
     """
-    shop = shop_of(file, state_dir)
-    selection = selection_of(event_id, call_id, since, until)
     with shop.store() as db:
         check_endpoint(shop, db, endpoint)
         found, more = _find(db, selection, endpoint, states or (PENDING, DEAD), limit)

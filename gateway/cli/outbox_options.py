@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import sys
 import time
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 import msgspec
@@ -63,28 +64,30 @@ class Shop(msgspec.Struct, frozen=True):
 
 
 def shop_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Let a command be told whose store is meant; it is given a `shop`."""
-    command = click.option(
-        "--state-dir", type=click.Path(path_type=Path), help="Where the store lies, if not where the settings say."
-    )(command)
-    return click.option(
-        "--config",
-        "-c",
-        "file",
-        type=click.Path(path_type=Path),
-        envvar="LINESCRIBE_CONFIG",
-        help="The gateway's settings file (YAML).",
-    )(command)
+    """Let a command be told whose store is meant, and give it a `shop`; exit with status 2 where settings are wrong."""
 
+    @functools.wraps(command)
+    def with_shop(file: Path | None, state_dir: Path | None, **rest: Any) -> None:
+        settings = settings_or_exit(file)
+        command(shop=Shop(settings, state_dir or state_directory(settings)), **rest)
 
-def shop_of(file: Path | None, state_dir: Path | None) -> Shop:
-    """Read the settings; exit with status 2 where they are wrong."""
-    settings = settings_or_exit(file)
-    return Shop(settings, state_dir or state_directory(settings))
+    return _optioned(
+        with_shop,
+        click.option(
+            "--config",
+            "-c",
+            "file",
+            type=click.Path(path_type=Path),
+            envvar="LINESCRIBE_CONFIG",
+            help="The gateway's settings file (YAML).",
+        ),
+        click.option(
+            "--state-dir", type=click.Path(path_type=Path), help="Where the store lies, if not where the settings say."
+        ),
+    )
 
 
 as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
-endpoint_option = click.option("--endpoint", metavar="NAME", help="Only what is for this endpoint.")
 
 
 def moment(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
@@ -101,28 +104,36 @@ def moment(ctx: click.Context, param: click.Parameter, value: str | None) -> flo
 
 
 def selection_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Let a command be told which events are meant; `selection_of` reads it."""
-    for option in (
-        click.option("--until", metavar="TIME", callback=moment, help="Only events that were stored before this time."),
+    """Let a command be told which events are meant, and give it a `selection` and an `endpoint`."""
+
+    @functools.wraps(command)
+    def with_selection(
+        event_id: str | None, call_id: str | None, since: float | None, until: float | None, **rest: Any
+    ) -> None:
+        if since is not None and until is not None and since >= until:
+            raise click.UsageError("--since is not before --until: that is no time at all.")
+        command(selection=Selection(event_id=event_id, call_id=call_id, since=since, until=until), **rest)
+
+    return _optioned(
+        with_selection,
+        click.option("--endpoint", metavar="NAME", help="Only what is for this endpoint."),
+        click.option("--call", "call_id", metavar="ID", help="Only the events of this call (call_id)."),
+        click.option("--event", "event_id", metavar="ID", help="Only this event (webhook-id)."),
         click.option(
             "--since",
             metavar="TIME",
             callback=moment,
             help="Only events that were stored from this time on: 24h, 2026-11-26T14:30.",
         ),
-        click.option("--event", "event_id", metavar="ID", help="Only this event (webhook-id)."),
-        click.option("--call", "call_id", metavar="ID", help="Only the events of this call (call_id)."),
-        endpoint_option,
-    ):
+        click.option("--until", metavar="TIME", callback=moment, help="Only events that were stored before this time."),
+    )
+
+
+def _optioned(command: Callable[..., None], *options: Callable[..., Any]) -> Callable[..., None]:
+    """Add options, in the order in which the help text shows them."""
+    for option in reversed(options):
         command = option(command)
     return command
-
-
-def selection_of(event_id: str | None, call_id: str | None, since: float | None, until: float | None) -> Selection:
-    """Make of the options what they mean."""
-    if since is not None and until is not None and since >= until:
-        raise click.UsageError("--since is not before --until: that is no time at all.")
-    return Selection(event_id=event_id, call_id=call_id, since=since, until=until)
 
 
 def complain(text: str) -> None:

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
-from gateway.cli.outbox_options import as_json_option, fail, now, shop_of, shop_options
+from gateway.cli.outbox_options import as_json_option, fail, now, shop_options
 from gateway.cli.outbox_output import local, printable, what_next, where
 from gateway.delivery.database import SQL
 from gateway.delivery.operating import Selection, about, body, describe, select
 
 if TYPE_CHECKING:
     import sqlite3
-    from pathlib import Path
 
+    from gateway.cli.outbox_options import Shop
     from gateway.delivery.operating import About, Found
 
 
@@ -26,8 +26,7 @@ if TYPE_CHECKING:
 @click.option("--no-body", is_flag=True, help="Leave out what was said.")
 @as_json_option
 def show(
-    file: Path | None,
-    state_dir: Path | None,
+    shop: Shop,
     event_id: str | None,
     call_id: str | None,
     *,
@@ -45,7 +44,6 @@ def show(
     """
     if (event_id is None) == (call_id is None):
         raise click.UsageError("Name an event, or a call with --call.")
-    shop = shop_of(file, state_dir)
     with shop.store() as db:
         events = select(db, Selection(event_id=event_id, call_id=call_id))
         if not events:

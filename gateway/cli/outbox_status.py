@@ -9,15 +9,13 @@ import click
 import msgspec
 from rich.filesize import decimal
 
-from gateway.cli.outbox_options import as_json_option, fail, now, shop_of, shop_options
+from gateway.cli.outbox_options import as_json_option, fail, now, shop_options
 from gateway.cli.outbox_output import cells, console, span, table
 from gateway.delivery.database import FILE_NAME, OutboxError
 from gateway.delivery.overview import Line, look
 from gateway.delivery.recipients import name_of
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from gateway.cli.outbox_options import Shop
     from gateway.delivery.overview import Overview
 
@@ -26,7 +24,7 @@ if TYPE_CHECKING:
 @shop_options
 @as_json_option
 @click.option("--check", is_flag=True, help="Exit with status 1 where an endpoint is disabled or has dead letters.")
-def status(file: Path | None, state_dir: Path | None, *, as_json: bool, check: bool) -> None:
+def status(shop: Shop, *, as_json: bool, check: bool) -> None:
     """See how every endpoint fares: what waits for it, since when, what was given up.
 
     \b
@@ -35,7 +33,6 @@ def status(file: Path | None, state_dir: Path | None, *, as_json: bool, check: b
       linescribe outbox status --json | jq '.endpoints[] | select(.dead > 0)'
       linescribe outbox status --check || echo "see to it"
     """
-    shop = shop_of(file, state_dir)
     try:
         overview = look(shop.directory)
     except OutboxError as error:

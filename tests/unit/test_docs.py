@@ -78,7 +78,7 @@ def test_the_settings_that_the_pages_name_exist() -> None:
 @pytest.mark.parametrize("file", [ROOT / "README.md", *(ROOT / "docs").glob("*.md")], ids=lambda file: file.name)
 def test_the_settings_shown_as_examples_are_settings(file: Path, tmp_path: Path) -> None:
     """With the secrets where they are said to be; and with the endpoints that a page on something else leaves out."""
-    for name in ("crm.secret", "pbx.token", "twilio.token"):
+    for name in re.findall(r"/etc/linescribe/([a-z-]+\.(?:secret|token|header))", file.read_text()):
         (tmp_path / name).write_text("whsec_" + "QUFB" * 8)
     endpoints = {"LINESCRIBE_DELIVERY__ENDPOINTS": CRM}
     for number, block in enumerate(re.findall(r"^ *```yaml\n(.*?)```", file.read_text(), re.DOTALL | re.MULTILINE)):
