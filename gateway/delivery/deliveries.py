@@ -138,14 +138,16 @@ class Deliveries:
 
     async def run(self, sessions: Sessions) -> None:
         """Deliver until cancelled. What is on its way then can be claimed again later."""
-        async with asyncio.TaskGroup() as group:
-            self._group = group
-            self._sessions = sessions
-            for endpoint in self._settings.endpoints:
-                if endpoint.url is not None:
-                    self._start(endpoint.name)
-            group.create_task(self._watch())
-            group.create_task(self._tidy())
+        try:
+            async with asyncio.TaskGroup() as group:
+                self._group, self._sessions = group, sessions
+                for endpoint in self._settings.endpoints:
+                    if endpoint.url is not None:
+                        self._start(endpoint.name)
+                group.create_task(self._watch())
+                group.create_task(self._tidy())
+        finally:
+            self._group = None  # what is stored from here on is for the next start
 
     async def finish(self, seconds: float) -> int | None:
         """Send what can be sent now; tell how much is left, None when the store does not answer in time."""

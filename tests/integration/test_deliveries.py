@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import sqlite3
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -166,6 +167,34 @@ async def test_hosts_that_calls_bring_and_that_are_dead_take_no_place_from_other
         assert len(deliveries._senders) <= 2
         running.cancel()
     await deliveries.close(5)
+
+
+def _looked(deliveries: Deliveries) -> bool:
+    return deliveries.overview.used_bytes > 0
+
+
+def _has(site: Site, requests: int) -> bool:
+    return site.requests.qsize() == requests
+
+
+async def test_what_is_stored_when_nothing_is_sent_any_more_is_for_the_next_start(tmp_path: Path) -> None:
+    brought: dict[str, Any] = {"url_parameter": "webhook", "allowed_hosts": ("127.0.0.1",), "addresses": "any"}
+    theirs = settings.Endpoint(name="theirs", secrets=SECRETS, allow_plain_http=True, **brought)
+    site = Site()
+    async with serving(site.handle) as url, new_sessions() as sessions:
+        for sent in (0, 1):
+            deliveries = Deliveries(
+                settings.Delivery(endpoints=(theirs,)), tmp_path, clock=clock, wall=wall, random=lambda: 0.5
+            )
+            await deliveries.open()
+            async with asyncio.TaskGroup() as group:
+                running = group.create_task(deliveries.run(sessions))
+                await until(partial(_looked, deliveries))
+                await until(partial(_has, site, sent))
+                running.cancel()
+            await deliveries.publish(event("a", sent + 1), [Recipient("theirs", url)])
+            await deliveries.close(5)
+    assert site.requests.qsize() == 1
 
 
 async def test_a_sender_that_nobody_needs_is_stopped(tmp_path: Path) -> None:
