@@ -135,7 +135,8 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 def _connect_beside(path: Path, *, writing: bool) -> sqlite3.Connection:
     mode = "rw" if writing else "ro"
-    connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode={mode}", 10.0, isolation_level=None, uri=True)
+    address = f"{path.resolve().as_uri()}?mode={mode}"
+    connection = sqlite3.connect(address, timeout=10.0, isolation_level=None, uri=True)
     for pragma in _PRAGMAS[2:] if writing else ():
         connection.execute(pragma)
     return connection
