@@ -218,6 +218,7 @@ async def test_metadata_decides_about_its_call_and_a_wish_that_cannot_be_had_is_
             await fork.say('{"language":"de","options":{"hotwords":"Linescribe","words":true}}')
             await fork.speak(SPEECH, 320)
             await fork.hang_up()
+        await home.inbox.wait("call.ended")  # calls are in order each for itself, not among one another
         async with line(home.http_port, "/freeswitch") as fork:
             await fork.say('{"language":"Klingon"}')
             await fork.speak(SPEECH, 320)
