@@ -29,7 +29,7 @@ class Backlog:
     """The jobs that wait. Without a spool there is no room beyond memory's."""
 
     def __init__(self, limits: Limits, spool: Spool | None = None) -> None:
-        self._limits = limits
+        self.limits = limits
         self._spool = spool
         self._jobs: dict[DecodeKind, dict[str, Job]] = {kind: {} for kind in DecodeKind}
         self._calls: dict[DecodeKind, dict[str, dict[str, Job]]] = {kind: {} for kind in DecodeKind}
@@ -97,12 +97,9 @@ class Backlog:
     def make_room(self, job: Job) -> bool:
         """Let others give way to a job that is to wait; False when there is no room to be had."""
         of_track = self._finals_bytes[job.request.stream_key] if job.request.kind is DecodeKind.FINAL else 0
-        if (
-            self._memory_bytes + job.entry.size <= self._limits.total
-            and of_track + job.entry.size <= self._limits.track
-        ):
+        if self._memory_bytes + job.entry.size <= self.limits.total and of_track + job.entry.size <= self.limits.track:
             return True
-        room = make_room([each.entry for each in self if each.slip is None], job.entry, self._limits)
+        room = make_room([each.entry for each in self if each.slip is None], job.entry, self.limits)
         if room is None or not self._spool_has_room(room):
             return False
         for entry in room.gone:

@@ -13,7 +13,7 @@ from asr.types import Hypothesis, ModelError, ModelErrorCode, ModelRole
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from asr.tally import Effort
+    from asr.tally import Effort, Tally
     from asr.types import DecodeRequest, Engine, OnAnswer
 
     Work = Callable[["Crew", int], Awaitable[bool]]
@@ -23,11 +23,15 @@ log = structlog.get_logger()
 
 
 class Crew:
-    """One task for each lane. A lane whose model is not there takes nothing: others may be."""
+    """One task for each lane. A lane whose model is not there takes nothing: others may be.
 
-    def __init__(self, engine: Engine, work: Work, clock: Callable[[], float]) -> None:
+    What it does is counted in `tally`, too, which outlives it.
+    """
+
+    def __init__(self, engine: Engine, work: Work, clock: Callable[[], float], tally: Tally) -> None:
         self.engine = engine
         self._clock = clock
+        self._tally = tally
         self.load = Load()
         self._work = work
         self._dismissed = False
@@ -63,6 +67,10 @@ class Crew:
         gone = [each for each in since if each is not None]
         return self._clock() - max(gone) if gone and len(gone) == len(since) else 0.0
 
+    def wait(self, role: ModelRole, now: float, ahead: int) -> float:
+        """Tell how long what comes after so many waits for a lane of a role."""
+        return self.load.wait(now, ahead, lanes=self.engine.lanes(role))
+
     def effort(self, role: ModelRole) -> Effort:
         """Tell what the lanes have done for a role."""
         return self.load.tally.effort(role, len(self.engine.lanes(role)))
@@ -86,7 +94,8 @@ class Crew:
         except Exception as error:  # the engine's fault, ours: the batch has its answer, and the lane goes on
             log.exception("decode.failed", lane=number)
             failure = ModelError(ModelErrorCode.FAILED, f"the engine raised {type(error).__name__}")
-        self.load.end(number, self._clock(), answered, retries)
+        seconds = self.load.end(number, self._clock(), answered, retries)
+        self._tally.add(batch[0].kind, len(batch), answered=answered, retries=retries, seconds=seconds)
         return failure
 
     def dismiss(self) -> None:

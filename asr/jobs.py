@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from asr.tally import CANCELLED, SUCCESS
 from asr.types import DecodeKind, Hypothesis, ModelError, ModelErrorCode
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
     from asr.policy import Waiting
     from asr.spool import Slip
+    from asr.tally import Tally
     from asr.types import DecodeRequest
 
 _MESSAGES = {
@@ -32,6 +34,10 @@ class Job:
         self._alarm: asyncio.TimerHandle | None = None
         self.slip: Slip | None = None
         """Where its audio lies, if not in memory alone."""
+        self.taken_at = entry.since
+        """When a lane took it last, ..."""
+        self.window = 0.0
+        """... and in what window it is looked at there first, in seconds."""
 
     @property
     def request(self) -> DecodeRequest:
@@ -74,6 +80,27 @@ class Job:
             self.future.cancel()
         else:
             self.fail(ModelErrorCode.OVERLOADED)
+
+    def answer(self, hypothesis: Hypothesis, now: float, tally: Tally) -> None:
+        """Come to an end with a hypothesis, and have the way there counted."""
+        tally.answer(
+            self.request.kind,
+            audio_ms=self.entry.audio_ms,
+            window=self.window,
+            queue=self.taken_at - self.entry.since,
+            inference=now - self.taken_at,
+        )
+        self.future.set_result(hypothesis)
+
+    @property
+    def status(self) -> str:
+        """How it ended: one of `asr.tally.STATUSES`."""
+        if self.future.cancelled():
+            return CANCELLED
+        error = self.future.exception()
+        if error is None:
+            return SUCCESS
+        return error.code if isinstance(error, ModelError) else ModelErrorCode.FAILED
 
     def fail(self, code: ModelErrorCode, message: str | None = None) -> None:
         """Come to an end without a hypothesis, unless there is one."""

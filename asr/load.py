@@ -47,14 +47,22 @@ class Load:
         """Note that a batch begins, of requests of one kind."""
         self._running[lane] = _Batch(now, requests, kind)
 
-    def end(self, lane: int, now: float, answered: int, retries: int = 0) -> None:
-        """Note that a lane's batch has come to its end, how many of it were answered, and how many decoded again."""
+    def end(self, lane: int, now: float, answered: int, retries: int = 0) -> float:
+        """Note that a lane's batch has come to its end, how many of it were answered, and how many decoded again.
+
+        Give the seconds that it took.
+        """
         batch = self._running.pop(lane)
         seconds = now - batch.begun_at
         self.tally.add(batch.kind, batch.requests, answered=answered, retries=retries, seconds=seconds)
         if answered:
             cost = seconds / answered
             self._costs[lane] = self._costs.get(lane, cost) * (1 - WEIGHT) + cost * WEIGHT
+        return seconds
+
+    def longest(self, now: float) -> float:
+        """Tell how long the batch has been running that runs longest; 0 where none runs."""
+        return max((now - batch.begun_at for batch in self._running.values()), default=0.0)
 
     def batch(self, lane: int, seconds: float) -> int | None:
         """Tell how many requests a lane decodes in a time, two at least; None where none was at work yet."""

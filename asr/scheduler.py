@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import structlog
@@ -17,11 +17,13 @@ from asr.crew import Crew
 from asr.jobs import Job
 from asr.policy import Limits, Waiting, choose
 from asr.pressure import Level, Measures, Pressure
+from asr.tally import Tally
+from asr.turns import Turns
 from asr.types import DecodeKind, Hypothesis, ModelError, ModelErrorCode, ModelRole
 from config.settings import Interims
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Coroutine, Mapping, Sequence
 
     from asr.spool import Spool
     from asr.tally import Done, Effort
@@ -31,9 +33,6 @@ log = structlog.get_logger()
 
 OF_ONE_CALL = 4
 """So many finals of one call count, at most, where it is asked whether there is room for more calls."""
-
-MOST_SERVED = 1000
-"""When the turns of so many calls are remembered, those are forgotten that have nothing waiting."""
 
 _UNWANTED = ModelError(ModelErrorCode.FAILED, "it has come to its end before")
 
@@ -55,14 +54,16 @@ class Scheduler:
         interims: Interims | None = None,
     ) -> None:
         self._clock = clock
-        self._crew = Crew(engine, self._work, clock)
+        self._tally = Tally()
+        """Of all engines there were."""
+        self._crew = Crew(engine, self._work, clock, self._tally)
         self._orders = count()
         self.backlog = Backlog(limits or Limits(), spool)
         """To be looked at from outside, and not touched."""
         self._running: dict[str, Job] = {}
         self._shown: dict[str, Job] = {}
         """The interim of each stream that runs."""
-        self._served: dict[str, float] = {}
+        self._turns = Turns()
         self._pressure = Pressure(interims or Interims())
         self._group: asyncio.TaskGroup | None = None
         self._closed = False
@@ -77,7 +78,7 @@ class Scheduler:
         """How hard pressed it is."""
         now, finals = self._clock(), self.backlog.count(DecodeKind.FINAL)
         measures = Measures(
-            wait_seconds=self._wait(now, finals),
+            wait_seconds=self._crew.wait(ModelRole.FINAL, now, finals),
             refresh_seconds=self._refresh(now),
             finals=finals,
             interims=self.backlog.count(DecodeKind.INTERIM),
@@ -90,10 +91,7 @@ class Scheduler:
         Of one call not many count: it is the one that waits for them.
         """
         ahead = sum(1 for _ in self.backlog.first(DecodeKind.FINAL, OF_ONE_CALL))
-        return max(self._wait(now, ahead), self._crew.away(ModelRole.FINAL))
-
-    def _wait(self, now: float, ahead: int) -> float:
-        return self._crew.load.wait(now, ahead, lanes=self._crew.engine.lanes(ModelRole.FINAL))
+        return max(self._crew.wait(ModelRole.FINAL, now, ahead), self.away_seconds)
 
     def _refresh(self, now: float) -> float:
         """Tell for how long the track that waits longest for its next interim has been waiting."""
@@ -103,12 +101,27 @@ class Scheduler:
 
     @property
     def done(self) -> Mapping[DecodeKind, Done]:
-        """What the present engine has done, by kind."""
-        return self._crew.load.tally.done
+        """What was done since the start, by kind."""
+        return self._tally.done
+
+    @property
+    def longest_seconds(self) -> float:
+        """How long the batch has been running that runs longest."""
+        return self._crew.load.longest(self._clock())
+
+    @property
+    def away_seconds(self) -> float:
+        """For how long there have been no models for finals."""
+        return self._crew.away(ModelRole.FINAL)
 
     def effort(self, role: ModelRole) -> Effort:
         """Tell what the present engine's lanes have done for a role."""
         return self._crew.effort(role)
+
+    def adjust(self, limits: Limits, interims: Interims) -> None:
+        """Keep to other limits from here on; what waits already stays."""
+        self.backlog.limits = limits
+        self._pressure = Pressure(interims)
 
     def submit(self, request: DecodeRequest) -> asyncio.Future[Hypothesis]:
         """Queue a request; an interim takes the place of the one of its stream that waits.
@@ -171,15 +184,15 @@ class Scheduler:
             self._running.clear()
             self.backlog.close()
 
-    async def swap(self, engine: Engine) -> None:
-        """Let another engine decode from here on; return when the one before has nothing left to do.
+    def swap(self, engine: Engine) -> Coroutine[Any, Any, None]:
+        """Let another engine decode from here on; what is returned ends when the one before has nothing left to do.
 
         What waits is decoded by the new one, and so is what the old one loses with its process.
         """
-        left, self._crew = self._crew, Crew(engine, self._work, self._clock)
+        left, self._crew = self._crew, Crew(engine, self._work, self._clock, self._tally)
         if self._group and not self._closed:
             self._crew.start(self._group)
-        await left.leave()
+        return left.leave()
 
     def close(self) -> None:
         """Fail what waits, take nothing more, and let `run` return after what is being decoded."""
@@ -204,7 +217,8 @@ class Scheduler:
         self._crew.wake(job.request.kind.role)
 
     def _forget(self, job: Job) -> None:
-        """Keep nothing of a job that has come to its end."""
+        """Count a job that has come to its end, and keep nothing of it."""
+        self._tally.end(job.request.kind, job.status)
         self.backlog.leave(job)
         self.backlog.free(job)
 
@@ -241,7 +255,7 @@ class Scheduler:
         choice = choose(
             waiting,
             self._clock(),
-            served=self._served,
+            served=self._turns.served,
             batch_size=crew.share(
                 lane, len(waiting), sum(entry.request.kind.role is ModelRole.FINAL for entry in waiting)
             ),
@@ -255,6 +269,7 @@ class Scheduler:
         batch = [self.backlog.job(entry) for entry in choice.batch]
         for job in batch:
             self.backlog.leave(job)
+            job.taken_at, job.window = self._clock(), engine.window(lane, job.entry.audio_ms)
             self._running[job.request.request_id] = job
             if job.request.kind is DecodeKind.INTERIM:
                 self._shown[job.request.stream_key] = job
@@ -281,20 +296,15 @@ class Scheduler:
             if self.backlog.interim(job.request.stream_key):
                 self._crew.wake(ModelRole.INTERIM)  # a newer one has waited for this, maybe at another engine
         else:
-            self._remember_turn(job.request.group_key)
+            self._turns.remember(job.request.group_key, self._clock(), self.backlog.waits)
         if job.entry.lost:
             self._crew.wake(job.request.kind.role)  # others that were lost have waited for this
         if job.future.done():
             return
         if isinstance(answer, Hypothesis):
-            job.future.set_result(answer)
+            job.answer(answer, self._clock(), self._tally)
         elif answer.code is ModelErrorCode.CRASHED and job.is_worth_another_try:
             job.entry = msgspec.structs.replace(job.entry, lost=True)
             self._enter(job)
         else:
             job.fail(answer.code, answer.message)
-
-    def _remember_turn(self, group_key: str) -> None:
-        if len(self._served) > MOST_SERVED:
-            self._served = {group: at for group, at in self._served.items() if self.backlog.waits(group)}
-        self._served[group_key] = self._clock()

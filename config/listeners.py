@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from config.checks import check_network, check_path, check_token, distinct, http_url
+from config.checks import check_network, check_path, check_token, distinct, http_url, is_loopback
 
 # At run time too: msgspec resolves the annotations below.
 from config.secret import Secret  # noqa: TC001
@@ -36,6 +36,7 @@ class AudioSocketListener(Group, frozen=True, kw_only=True):
     port: Port = 9092
     encoding: Literal["slin", "ulaw", "alaw"] = "slin"
     allowed_peers: tuple[str, ...] = ()
+    accept_anybody: bool = False
     account: Name | None = None
     registration: Literal["optional", "required"] = "optional"
     role: Role = "inbound"
@@ -70,15 +71,37 @@ class Http(Group, frozen=True, kw_only=True):
     public_url: str | None = None
     trusted_proxies: tuple[str, ...] = ()
     tokens: tuple[Token, ...] = ()
+    monitors: tuple[str, ...] = ()
+    accept_anybody: bool = False
 
     def __post_init__(self) -> None:
         if self.public_url is not None and any((http_url(self.public_url).query, http_url(self.public_url).fragment)):
             raise ValueError("Expected a public_url without ? and #")
-        for network in self.trusted_proxies:
+        for network in (*self.trusted_proxies, *self.monitors):
             check_network(network)
-        distinct("names in http.tokens", [token.name for token in self.tokens])
-        if len({token.secret for token in self.tokens}) < len(self.tokens):
-            raise ValueError("Expected each of http.tokens to have a secret of its own")
+        _check_tokens("http.tokens", self.tokens)
+
+
+class Admin(Group, frozen=True, kw_only=True):
+    """The operator's port: closed, unless there are tokens."""
+
+    host: Host = "127.0.0.1"
+    port: Port = 8081
+    tokens: tuple[Token, ...] = ()
+    model_directories: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not is_loopback(self.host):
+            raise ValueError("Expected admin.host to be 127.0.0.1 or ::1; reach it from elsewhere by ssh -L")
+        _check_tokens("admin.tokens", self.tokens)
+        for directory in self.model_directories:
+            check_path(directory)
+
+
+def _check_tokens(where: str, tokens: Sequence[Token]) -> None:
+    distinct(f"names in {where}", [token.name for token in tokens])
+    if len({token.secret for token in tokens}) < len(tokens):
+        raise ValueError(f"Expected each of {where} to have a secret of its own")
 
 
 class WebSocketListener(Group, frozen=True, kw_only=True):
@@ -126,6 +149,7 @@ class AsteriskWebSocketListener(WebSocketListener, frozen=True, kw_only=True):
 
 def check_listeners(
     http: Http,
+    admin: Admin,
     audiosocket: Sequence[AudioSocketListener],
     websockets: Mapping[str, Sequence[WebSocketListener]],
     shipped: Collection[WebSocketListener],
@@ -143,7 +167,9 @@ def check_listeners(
     distinct("addresses in audiosocket", bound)
     if http.port is not None:
         bound.append(f"{http.host}:{http.port}")
-        distinct("addresses of listeners", [each for each in bound if not each.endswith(":0")])
+    if admin.tokens:
+        bound.append(f"{admin.host}:{admin.port}")
+    distinct("addresses of listeners", [each for each in bound if not each.endswith(":0")])
     tokens = [] if http.port is None else [token.name for token in http.tokens]
     for listener in audiosocket:
         if listener.registration == "required":

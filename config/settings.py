@@ -32,6 +32,7 @@ from config.delivery import Delivery
 
 # At run time too: msgspec resolves the annotations below.
 from config.listeners import (
+    Admin,
     AsteriskWebSocketListener,
     AudioSocketListener,
     FreeSwitchListener,
@@ -180,6 +181,7 @@ class Settings(Group, frozen=True, kw_only=True):
     state_dir: str | None = None
     log: Log = Log()
     http: Http = Http()
+    admin: Admin = Admin()
     audiosocket: tuple[AudioSocketListener, ...] = (AudioSocketListener(),)
     freeswitch: tuple[FreeSwitchListener, ...] = (FreeSwitchListener(),)
     asterisk_websocket: tuple[AsteriskWebSocketListener, ...] = (AsteriskWebSocketListener(),)
@@ -201,7 +203,7 @@ class Settings(Group, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         check_path(self.state_dir)
         shipped = FreeSwitchListener(), AsteriskWebSocketListener(), TwilioListener()
-        check_listeners(self.http, self.audiosocket, self.websockets, shipped)
+        check_listeners(self.http, self.admin, self.audiosocket, self.websockets, shipped)
         if any(each.insecure for each in self.twilio) and not is_loopback(self.http.host):
             raise ValueError("Expected http.host to be 127.0.0.1 with a twilio listener that is insecure; or accounts")
         self._check_routes()

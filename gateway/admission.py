@@ -14,11 +14,15 @@ class Admission:
     """Follows the wait of a final. It closes, and opens, when there has been reason to for so long without a break."""
 
     def __init__(self, limit_seconds: float | None, patience_seconds: float) -> None:
-        self._limit_seconds = float("inf") if limit_seconds is None else limit_seconds
-        self._patience_seconds = patience_seconds
+        self.adopt(limit_seconds, patience_seconds)
         self._open = True
         self._since: float | None = None
         """Since when there has been reason to change."""
+
+    def adopt(self, limit_seconds: float | None, patience_seconds: float) -> None:
+        """Go by another limit from here on."""
+        self._limit_seconds = float("inf") if limit_seconds is None else limit_seconds
+        self._patience_seconds = patience_seconds
 
     @property
     def open(self) -> bool:

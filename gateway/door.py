@@ -30,6 +30,11 @@ class Door:
         self._bearing = Bearing()
         self._refused = dict.fromkeys(RefusalReason, 0)
 
+    def adopt(self, limits: Calls) -> None:
+        """Go by other limits from here on."""
+        self._limit_seconds = limits.final_wait_seconds
+        self._admission.adopt(limits.final_wait_seconds, limits.final_wait_patience_seconds)
+
     @property
     def open(self) -> bool:
         """Whether finals are in time, so that a new call may come in."""

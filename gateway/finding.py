@@ -18,8 +18,8 @@ class AmbiguousCallError(Exception):
     """More than one call in progress goes by a name."""
 
 
-def find_call(seen: Sequence[CallSession], name: str, account: str) -> CallSession:
-    """Choose among the calls that an account may see.
+def find_call(seen: Sequence[CallSession], name: str, account: str | None) -> CallSession:
+    """Choose among the calls that an account, or the operator, may see.
 
     Of several that go by the name, the account's own are meant before others, and those that still take streams.
     Raises UnknownCallError and AmbiguousCallError.

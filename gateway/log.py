@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from config.settings import Log
 
 
+NOISY = ("asyncio", "aiohttp.access", "filelock")
+"""At `debug` we want our own details, not every library's."""
+
+
 def configure(settings: Log) -> None:
     """Send structlog's and the standard library's records the same way."""
     as_text = sys.stderr.isatty() if settings.format == "auto" else settings.format == "text"
@@ -44,10 +48,14 @@ def configure(settings: Log) -> None:
     )
     root = logging.getLogger()
     root.handlers = [handler]
-    root.setLevel(settings.level.upper())
-    # At `debug` we want our own details, not every library's.
-    for noisy in ("asyncio", "aiohttp.access", "filelock"):
-        logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
+    set_level(settings)
+
+
+def set_level(settings: Log) -> None:
+    """Log as much as these settings say, from here on."""
+    logging.getLogger().setLevel(settings.level.upper())
+    for noisy in NOISY:
+        logging.getLogger(noisy).setLevel(max(logging.WARNING, logging.getLogger().level))
 
 
 def _renderers(*, as_text: bool) -> list[Any]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from asr.types import Reason
+from gateway.tallies import Tallies
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -69,5 +69,5 @@ class Means(msgspec.Struct, frozen=True, kw_only=True):
     normalizer: Normalizer | None = None
     clock: Callable[[], float]
     wall: Callable[[], float]
-    suppressed: dict[Reason, int] = msgspec.field(default_factory=lambda: dict.fromkeys(Reason, 0))
-    """Utterances without words, by reason, of all calls."""
+    tallies: Tallies = msgspec.field(default_factory=Tallies)
+    """What all calls came to."""

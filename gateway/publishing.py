@@ -9,6 +9,7 @@ import msgspec
 import structlog
 
 from asr.pressure import Level
+from asr.tally import Phase
 from asr.types import BYTES_PER_MS, DecodeKind, ModelError, ModelErrorCode
 from gateway.languages import Asked, CallLanguages
 from gateway.live import Live, decode_request
@@ -77,7 +78,21 @@ class Over(msgspec.Struct, frozen=True):
 
 
 Found = Spoken | Glimpse | Digit | Message | CallTrack | Paused | Resumed | Farewell | Over
-_Decoding = tuple[Spoken, "asyncio.Future[Hypothesis]"] | Farewell
+_Decoding = tuple[Spoken, "_Timed"] | Farewell
+
+
+class _Timed:
+    """A decode, and when it was at hand: at its end, or when its utterance had ended, should that be later."""
+
+    def __init__(self, future: asyncio.Future[Hypothesis], since: float, clock: Callable[[], float]) -> None:
+        self.future = future
+        self.since = since
+        self._clock = clock
+        if not future.done():
+            future.add_done_callback(self._note)
+
+    def _note(self, _future: asyncio.Future[Hypothesis]) -> None:
+        self.since = self._clock()
 
 
 class Publisher:
@@ -166,12 +181,14 @@ class Publisher:
 
     async def _decode(self, spoken: Spoken) -> None:
         request_id, future = self._live.settle(spoken) or self._submit(spoken)
+        now = self._means.clock()
+        self._means.tallies.phases[Phase.BUFFER].add(now - spoken.utterance.heard_at)
         self._requests[spoken.utterance_id] = request_id
         if self._given_up:
             future.cancel()
         self._keep(spoken)
         waiting = self._unpublished[spoken.utterance_id] = spoken.without_audio()
-        await self._decoding.put((waiting, future))
+        await self._decoding.put((waiting, _Timed(future, now, self._means.clock)))
 
     def _submit(self, spoken: Spoken) -> tuple[str, asyncio.Future[Hypothesis]]:
         request = decode_request(
@@ -200,9 +217,10 @@ class Publisher:
             if isinstance(item, Farewell):
                 item.stream.close()
                 continue
-            spoken, future = item
-            await asyncio.wait({future})
-            await self._publish_transcript(spoken, future)
+            spoken, timed = item
+            await asyncio.wait({timed.future})
+            await self._publish_transcript(spoken, timed.future)
+            self._means.tallies.phases[Phase.EMIT].add(self._means.clock() - timed.since)
             self._kept.pop(spoken.utterance_id, None)
             del self._unpublished[spoken.utterance_id], self._requests[spoken.utterance_id]
 

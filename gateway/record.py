@@ -140,12 +140,18 @@ class CallRecord:
         if hears:
             self._send_back(event, spoken.peer)
         self._means.interims.show(encode_interim(event, self._means.wall()), self._recipients)
+        if revision == 1:
+            self._means.tallies.first_interim(now, (self._clock.ms(now) - spoken.start_ms) / 1000)
         self._log.debug("interim", utterance_id=event.utterance_id, revision=revision, latency_ms=event.latency_ms)
         return True
 
     def interim_shed(self) -> None:
         """Count an interim that was given up before it was shown."""
-        self._interims_shed += 1
+        self._shed(1)
+
+    def _shed(self, interims: int) -> None:
+        self._interims_shed += interims
+        self._means.tallies.interims_shed += interims
 
     def _close(self, spoken: Spoken) -> None:
         """Show no more interims of an utterance: what it came to is about to be published."""
@@ -164,6 +170,7 @@ class CallRecord:
             lambda place: transcript.final(spoken, worded, place, self._clock, now), spoken.source, spoken.peer
         )
         latency_ms = transcript.latency_ms(spoken, now)
+        self._means.tallies.final(now, latency_ms / 1000)
         self._log.info("final", **self._about(spoken, worded.text), latency_ms=latency_ms)
         return True
 
@@ -171,7 +178,7 @@ class CallRecord:
         """Count an utterance of which there is no text that can be believed."""
         reason = suppressed.reason
         self._suppressed[reason] = self._suppressed.get(reason, 0) + 1
-        self._means.suppressed[reason] += 1
+        self._means.tallies.suppress(self._means.clock(), reason)
         mask = mask_for(spoken.settings, None)
         text = mask(suppressed.text) if mask else suppressed.text
         self._log.info("utterance without words", **self._about(spoken, text), reason=reason)
@@ -204,6 +211,7 @@ class CallRecord:
         """Publish `transcript.failed`."""
         self._close(spoken)
         self._failed += 1
+        self._means.tallies.fail(self._means.clock(), error.code)
         self._log.error("utterance not decoded", utterance_id=spoken.utterance_id, code=error.code, error=str(error))
         await self._publish(lambda place: transcript.failed(spoken, error, place), spoken.source)
 
@@ -218,7 +226,7 @@ class CallRecord:
     ) -> None:
         """Publish `call.ended`; nothing may follow it."""
         self._ended = True
-        self._interims_shed += self._means.interims.end(self._call_id)
+        self._shed(self._means.interims.end(self._call_id))
         await self._publish(
             lambda place: CallEnded(
                 **_fields(place),
@@ -235,6 +243,7 @@ class CallRecord:
                 last_sequence=place.sequence,
             )
         )
+        self._means.tallies.ended[reason] += 1
         self._log.info("call ended", reason=reason, events=self._sequence, failed=self._failed)
 
     async def _publish(
@@ -255,7 +264,7 @@ class CallRecord:
     def _send_back(self, event: TranscriptInterim | TranscriptFinal, peer: Peer) -> None:
         final = isinstance(event, TranscriptFinal)
         sent = Transcript(utterance_id=event.utterance_id, final=final, data=encode_data(event))
-        self._interims_shed += peer.send(sent)
+        self._shed(peer.send(sent))
 
 
 _fields = msgspec.structs.asdict

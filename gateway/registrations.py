@@ -65,7 +65,7 @@ class Registrations:
     """The streams that are announced and have not come yet."""
 
     def __init__(self, limit: int) -> None:
-        self._limit = limit
+        self.limit = limit
         self._waiting: dict[str, _Waiting] = {}
 
     def __len__(self) -> int:
@@ -80,7 +80,7 @@ class Registrations:
         known = self._waiting.get(registration.stream_id)
         if known is not None and known.registration != registration:
             raise RegistrationConflictError(registration.stream_id)
-        if known is None and len(self._waiting) >= self._limit:
+        if known is None and len(self._waiting) >= self.limit:
             raise RegistrationsFullError
         self._waiting[registration.stream_id] = _Waiting(registration, expires_at)
         return known is None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+import msgspec
 import structlog
 
 from adapters.stream import RefusalReason, StreamEnd
@@ -18,16 +19,17 @@ from gateway.session import CallSession
 from gateway.settling import settings_for
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from adapters.stream import Listener, Peer, StreamOffer
     from adapters.twilio.prospect import Inquiry
-    from asr.types import Reason
+    from config.settings import Settings
     from gateway.joining import JoinKey
     from gateway.means import Means
     from gateway.registrations import Registration
     from gateway.routes import CallSettings, Routes
     from gateway.streams import CallStream
+    from gateway.tallies import Heard, Tallies
 
 log = structlog.get_logger()
 
@@ -41,20 +43,36 @@ class Registry:
     """The host of every stream. `run` must be running before the first one is offered."""
 
     def __init__(self, means: Means, routes: Routes, random_bytes: Callable[[int], bytes]) -> None:
-        self._means = means
-        self._limits = means.settings.calls
-        self.door = Door(self._limits, means.decoder)
-        self._routes = routes
+        self.door = Door(means.settings.calls, means.decoder)
+        self._registrations = Registrations(means.settings.calls.max_registrations)
+        self.adopt(means, routes)
         self._random_bytes = random_bytes
         self._calls: dict[str, CallSession] = {}
         self._joinable: dict[JoinKey, CallSession] = {}
-        self._registrations = Registrations(self._limits.max_registrations)
         self._came: dict[str, tuple[CallSession, Registration]] = {}
         """Streams of calls in progress that were registered, by stream id."""
         self._group: asyncio.TaskGroup | None = None
         self._draining = False
         self._changed = asyncio.Event()
         self._expire_at = 0.0
+
+    def adopt(self, means: Means, routes: Routes) -> None:
+        """Take calls by other settings from here on; those in progress keep theirs."""
+        self.means = means
+        self._routes = routes
+        self._limits = means.settings.calls
+        self._registrations.limit = self._limits.max_registrations
+        self.door.adopt(self._limits)
+
+    @property
+    def settings(self) -> Settings:
+        """What applies to calls to come."""
+        return self.means.settings
+
+    @property
+    def all_sessions(self) -> list[CallSession]:
+        """Calls that have not been published to their end, in the order in which they began."""
+        return list(self._calls.values())
 
     @property
     def calls(self) -> int:
@@ -67,9 +85,22 @@ class Registry:
         return sum(len(session.streams) for session in self._calls.values())
 
     @property
-    def suppressed(self) -> Mapping[Reason, int]:
-        """Utterances without words, by reason."""
-        return self._means.suppressed
+    def tallies(self) -> Tallies:
+        """What all calls came to."""
+        return self.means.tallies
+
+    @property
+    def heard(self) -> Heard:
+        """What came in on all tracks there were."""
+        heard = msgspec.structs.replace(self.means.tallies.heard)
+        for session in self._calls.values():
+            heard.add(track.media for track in session.tracks.values())
+        return heard
+
+    @property
+    def most(self) -> int:
+        """So many calls are let in at a time, by the settings."""
+        return self._limits.max_calls
 
     @property
     def admitting(self) -> bool:
@@ -102,7 +133,7 @@ class Registry:
             if came[1] != registration:
                 raise RegistrationConflictError(registration.stream_id)
             return came[0]
-        now = self._means.clock()
+        now = self.means.clock()
         known = self._registrations.find(registration.stream_id, now) is not None
         reason = None if known else self._why_no_more()
         if reason and not self._is_open((registration.account, registration.external_call_id)):
@@ -115,7 +146,7 @@ class Registry:
 
     def registered(self, name: str, account: str) -> list[Registration]:
         """Give what an account has announced and has not come yet, by a stream's name or its call's."""
-        return self._registrations.named(name, account, self._means.clock())
+        return self._registrations.named(name, account, self.means.clock())
 
     def forget(self, registration: Registration) -> None:
         """Take an announcement back."""
@@ -181,7 +212,7 @@ class Registry:
             raise self.door.refusal(RefusalReason.UNREGISTERED)
         if registration is not None:
             offer = announced(offer, registration)
-        settings = settings_for(offer, registration, self._routes, self._means.settings.models)
+        settings = settings_for(offer, registration, self._routes, self.means.settings.models)
         key = join_key(offer)
         session = self._joinable[key] if key and self._is_open(key) else None
         if session is None:
@@ -197,8 +228,8 @@ class Registry:
         reason = self._why_no_more() or (RefusalReason.FULL if self._full(settings) else None)
         if reason or self._group is None:
             raise self.door.refusal(reason or RefusalReason.DRAINING)
-        call_id = uuid7(self._means.wall(), self._random_bytes(10))
-        session = CallSession(call_id, offer, settings, self._means, arrived_at)
+        call_id = uuid7(self.means.wall(), self._random_bytes(10))
+        session = CallSession(call_id, offer, settings, self.means, arrived_at)
         self._calls[call_id] = session
         if key:
             self._joinable[key] = session
@@ -209,7 +240,7 @@ class Registry:
         """Tell why no new call is let in, be there room or not; None when there is no such reason."""
         if self._draining:
             return RefusalReason.DRAINING
-        if not self._means.storable():
+        if not self.means.storable():
             return RefusalReason.UNSTORABLE
         return None if self.door.open else RefusalReason.OVERLOADED
 
@@ -270,6 +301,7 @@ class Registry:
 
     def _forget(self, session: CallSession, key: JoinKey | None) -> None:
         del self._calls[session.call_id]
+        self.means.tallies.heard.add(track.media for track in session.tracks.values())
         if key and self._joinable.get(key) is session:
             del self._joinable[key]
         for stream_id in [name for name, (other, _) in self._came.items() if other is session]:

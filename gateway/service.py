@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from functools import partial
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 import structlog
@@ -21,49 +21,50 @@ import structlog
 from adapters.asterisk import websocket_server as asterisk_websocket
 from adapters.asterisk.server import AudioSocketServer
 from adapters.freeswitch import server as freeswitch
-from adapters.stream import StreamEnd
 from adapters.tls import ServerTls
 from adapters.twilio import server as carriers
 from adapters.twilio.carriers import TELNYX, TWILIO
 from adapters.wire.server import announce
 from adapters.wire.server import routes as ways_in
+from asr.absent import NoEngine
 from asr.scheduler import Scheduler
 from gateway.assembling import normalizer, spool, waiting_limits
+from gateway.control import Control, Parts
 from gateway.delivery.deliveries import Deliveries
 from gateway.delivery.interims import Interims
 from gateway.delivery.posting import new_sessions
+from gateway.ending import Ending
+from gateway.engines import Engines
 from gateway.http.calls import CallsApi
-from gateway.http.health import HealthPage
-from gateway.http.metrics import MetricsPage
 from gateway.http.server import HttpServer
 from gateway.http.streaming import StreamPort
+from gateway.http.tokens import Tokens
 from gateway.http.twilio import TwilioApi
 from gateway.means import Means
-from gateway.metrics import Metrics
+from gateway.pulse import Pulse
 from gateway.recovery import end_unfinished_calls
 from gateway.registry import Registry
+from gateway.reloading import fingerprint
 from gateway.routes import Routes
 from gateway.state import state_directory
+from gateway.status import Life, Stage
+from gateway.surface import Surface
+from gateway.systemd import Supervisor
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
+    from typing import Any
 
     from adapters.wire.server import WebSocketServer
-    from asr.types import Engine
     from config.settings import Settings
+    from gateway.engines import Load
 
 log = structlog.get_logger()
 
 TICK_SECONDS = 0.1
 LOOKUPS = 32
 
-# How the time of a hurried end is spent. Beside these, connections have two seconds for their farewell.
-DECODE_SHARE = 0.4
-"""What is not decoded by then is given up."""
-CALLS_SHARE = 0.5
-"""Calls whose events are not committed by then are left to the next start."""
-SEND_SHARE = 0.1
-STORE_SHARE = 0.1
+T = TypeVar("T")
 
 clock = time.monotonic  # noqa: TID251  this is the one place that names it
 wall = time.time  # noqa: TID251  the same
@@ -75,28 +76,37 @@ class Ready(msgspec.Struct, frozen=True, kw_only=True):
     ports: dict[str, int]
     """Each AudioSocket listener's port, by its name."""
     http_port: int | None
+    admin_port: int | None
 
 
 class Gateway:
-    """One running gateway. The engine is its caller's, loaded and warm.
+    """One running gateway. `load` brings up the models that its settings name, `read` reads the settings anew.
 
     Raises ConfigError when the settings name a function that cannot be had.
     """
 
     def __init__(
-        self, settings: Settings, engine: Engine, *, probe: Callable[[str], None] = lambda _point: None
+        self,
+        settings: Settings,
+        load: Load,
+        *,
+        read: Callable[[], Settings] | None = None,
+        probe: Callable[[str], None] = lambda _point: None,
     ) -> None:
         self._settings = settings
+        self._life = Life(started_wall=wall(), fingerprint=fingerprint(settings))
+        self._supervisor = Supervisor(os.environ, pid=os.getpid(), clock=clock)
         self._deliveries = Deliveries(
             settings.delivery, state_directory(settings), clock=clock, wall=wall, random=random.random, probe=probe
         )
         self._scheduler = Scheduler(
-            engine,
+            NoEngine(),
             clock=clock,
             limits=waiting_limits(settings.models),
             spool=spool(settings, partial(state_directory, settings)),
             interims=settings.interims,
         )
+        self._engines = Engines(self._scheduler, load)
         self._interims = Interims(settings.delivery, clock=clock, wall=wall, well=self._deliveries.well)
         means = Means(
             settings=settings,
@@ -109,53 +119,68 @@ class Gateway:
             wall=wall,
         )
         self._registry = Registry(means, Routes(settings), os.urandom)
-        self._tls: ServerTls | None = None
-        self._audiosockets = [AudioSocketServer(each, self._registry, clock) for each in settings.audiosocket]
-        port = StreamPort(proxied=bool(settings.http.public_url or settings.http.trusted_proxies))
-        self._twilio = carriers.Twilio(settings.twilio, self._registry, clock, port, os.urandom)
+        self._ending = Ending(self._registry, self._deliveries, lambda: self._registry.settings.calls)
+        self._pulse = Pulse(
+            self._scheduler, self._deliveries, decode_limit_seconds=settings.models.decode_limit_seconds
+        )
+        self._tokens = Tokens(settings.http.tokens)
+        parts = Parts(
+            registry=self._registry,
+            scheduler=self._scheduler,
+            engines=self._engines,
+            deliveries=self._deliveries,
+            interims=self._interims,
+            tokens=self._tokens,
+            life=self._life,
+            supervisor=self._supervisor,
+        )
+        self.control = Control(settings, parts, read=read or (lambda: settings), drain=self.stop, wall=wall)
+        self._surface = Surface(
+            parts, self.control, stuck=lambda: self._pulse.stuck(clock()), unready=self._unready, clock=clock, wall=wall
+        )
+        self._build_servers()
+
+    def _build_servers(self) -> None:
+        settings, registry = self._settings, self._registry
+        http = settings.http
+        self._tls = ServerTls(http.tls, "http") if http.tls and http.port is not None else None
+        self._audiosockets = [AudioSocketServer(each, registry, clock) for each in settings.audiosocket]
+        port = StreamPort(proxied=bool(http.public_url or http.trusted_proxies))
+        self._twilio = carriers.Twilio(settings.twilio, registry, clock, port, os.urandom)
         self._websockets = {
-            freeswitch.PATH: freeswitch.servers(settings.freeswitch, self._registry, clock, port),
-            asterisk_websocket.PATH: asterisk_websocket.servers(
-                settings.asterisk_websocket, self._registry, clock, port
-            ),
+            freeswitch.PATH: freeswitch.servers(settings.freeswitch, registry, clock, port),
+            asterisk_websocket.PATH: asterisk_websocket.servers(settings.asterisk_websocket, registry, clock, port),
             TWILIO.path: self._twilio.servers,
-            **carriers.servers(settings, self._registry, clock, port),
+            **carriers.servers(settings, registry, clock, port),
         }
         telnyx = carriers.telnyx_routes(settings.telnyx, self._websockets[TELNYX.path], port, wall)
         self._webhooks = [*self._twilio.routes, *telnyx]
         self._servers: list[AudioSocketServer | WebSocketServer] = [*self._audiosockets]
         self._servers += chain.from_iterable(self._websockets.values())
-        self._drain = asyncio.Event()
-        self._hurry = asyncio.Event()
 
     def stop(self) -> None:
         """Drain: no new calls, those in progress run on. A second time: end them, quickly."""
-        if self._drain.is_set():
-            self._hurry.set()
-            log.warning("ending all calls", calls=self._registry.calls)
-        else:
-            self._drain.set()
-            seconds = self._settings.calls.drain_seconds
-            log.info(
-                "draining: no new calls; a second signal ends those in progress",
-                calls=self._registry.calls,
-                at_most_seconds=seconds,
-            )
+        self._life.stage = Stage.DRAINING
+        self._supervisor.stopping()
+        self._ending.begin()
 
-    async def swap_models(self, engine: Engine) -> None:
-        """Let another engine decode from here on, under calls in progress; return when the one before may be closed."""
-        await self._scheduler.swap(engine)
-        log.info("models swapped")
+    def reload(self) -> None:
+        """Read the settings anew, in the background; the log tells what came of it."""
+        self._surface.reload()
 
     async def run(self, on_ready: Callable[[Ready], None] = lambda _ready: None) -> None:
         """Serve until stopped; return when everything is delivered or stored.
 
-        Raises OutboxError or OSError when the store or a port cannot be had.
+        Raises OutboxError, OSError, WeightsError or ModelLoadError when the store, a port or the models cannot be had.
         """
         async with AsyncExitStack() as stack:
-            stack.push_async_callback(self._deliveries.close, self._settings.calls.hurry_seconds * STORE_SHARE)
-            if not await self._recover():
+            stack.push_async_callback(self._engines.close)
+            self._http_port = await self._open_http(stack)
+            stack.push_async_callback(self._ending.close_store)
+            if not await self._unless_stopped(self._start()):
+                log.info("stopped before it was ready")
                 return
+            self._admin_port = await self._surface.open(stack)
             sessions = await stack.enter_async_context(new_sessions())
             # Names are looked up on its threads: a few that nobody answers for must not keep all others waiting.
             asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(LOOKUPS, "lookup"))
@@ -165,58 +190,69 @@ class Gateway:
                 sending = [self._deliveries.run(sessions), self._interims.run(sessions)]
                 tasks = [group.create_task(each) for each in (*sending, self._scheduler.run(), self._tick())]
                 await self._serve(group, on_ready)
-                await self._finish_sending()
+                await self._ending.finish_sending()
                 for task in tasks:
                     # A decode or an attempt that is still running is for nobody any more, or made again later.
                     task.cancel()
 
-    async def _recover(self) -> bool:
-        """Open the store and give every call that a crash cut off its end; False when stopped before that was done."""
+    async def _unless_stopped(self, work: Coroutine[Any, Any, None]) -> bool:
+        """Do it; False when stopped before it was done."""
         async with asyncio.TaskGroup() as group:
-            stopped = group.create_task(self._drain.wait())
-            recovering = group.create_task(self._open_store())
-            await asyncio.wait({stopped, recovering}, return_when=asyncio.FIRST_COMPLETED)
+            stopped = group.create_task(self._ending.begun.wait())
+            working = group.create_task(work)
+            await asyncio.wait({stopped, working}, return_when=asyncio.FIRST_COMPLETED)
             stopped.cancel()
-            recovering.cancel()
-        return not recovering.cancelled()
+            working.cancel()
+        return not working.cancelled()
 
-    async def _open_store(self) -> None:
-        await self._deliveries.open()
-        await end_unfinished_calls(self._deliveries.outbox, self._deliveries.publish, wall)
+    async def _start(self) -> None:
+        """Open the store, give every call that a crash cut off its end, and bring up the models."""
+        async with asyncio.TaskGroup() as group:
+            telling = group.create_task(self._tell_of_start())
+            await self._deliveries.open()
+            await end_unfinished_calls(self._deliveries.outbox, self._deliveries.publish, wall)
+            self._life.doing = "loading the models"
+            self._engines.take_over(await self._engines.load(self._settings.models))
+            telling.cancel()
+
+    async def _tell_of_start(self) -> None:
+        while True:
+            self._supervisor.starting(self._life.doing)
+            await asyncio.sleep(1.0)
 
     async def _serve(self, group: asyncio.TaskGroup, on_ready: Callable[[Ready], None]) -> None:
         calls = group.create_task(self._registry.run())
         async with AsyncExitStack() as stack:
-            http_port = await self._open_http(stack)
             stack.push_async_callback(self._close_servers)
             ports = {each.settings.name: await each.start() for each in self._audiosockets}
-            log.info("ready", ports=ports, http_port=http_port)
-            on_ready(Ready(ports=ports, http_port=http_port))
-            await self._drain.wait()
+            if not self._ending.begun.is_set():
+                self._life.stage = Stage.SERVING
+            ready = Ready(ports=ports, http_port=self._http_port, admin_port=self._admin_port)
+            log.info("ready", **msgspec.structs.asdict(ready))
+            self._supervisor.ready()
+            on_ready(ready)
+            await self._ending.begun.wait()
             self._registry.drain()
-            await self._finish_calls(group, calls)
+            await self._ending.finish_calls(group, calls)
 
     async def _close_servers(self) -> None:
         await asyncio.gather(*(server.close() for server in self._servers))
 
     async def _open_http(self, stack: AsyncExitStack) -> int | None:
-        """Open the HTTP port, before streams can come that are to be registered with it."""
+        """Open the HTTP port, first of all: that the gateway starts can be asked there."""
         settings = self._settings.http
         if settings.port is None:
             return None
-        self._tls = ServerTls(settings.tls, "http") if settings.tls else None
-        calls = CallsApi(self._registry, self._settings, clock=clock, wall=wall)
-        twilio = TwilioApi(self._twilio.starters.start, self._settings)
-        page = MetricsPage(
-            Metrics(self._registry, self._registry.door, self._scheduler, self._deliveries, clock=clock, wall=wall)
-        )
-        health = HealthPage(self._unready)
+        calls = CallsApi(self._registry, clock=clock, wall=wall)
+        twilio = TwilioApi(self._twilio.starters.start, lambda: self._registry.settings)
         streams = chain.from_iterable(ways_in(path, servers, clock) for path, servers in self._websockets.items())
         server = HttpServer(
             settings,
-            [*calls.routes(), *twilio.routes(), *page.routes(), *health.routes(), *self._webhooks, *streams],
+            [*calls.routes(), *twilio.routes(), *self._surface.pages(settings), *self._webhooks, *streams],
             guarded=any(each.credentials for each in chain.from_iterable(self._settings.websockets.values())),
             tls=self._tls.context if self._tls else None,
+            tokens=self._tokens,
+            check=self._surface.check,
         )
         port = await server.start()
         stack.push_async_callback(server.close)
@@ -224,30 +260,14 @@ class Gateway:
             announce(path, servers, port)
         return port
 
-    async def _finish_calls(self, group: asyncio.TaskGroup, calls: asyncio.Task[None]) -> None:
-        """Let the calls run out; end them when the drain's time is over or somebody is in a hurry."""
-        limits = self._settings.calls
-        hurry = group.create_task(self._hurry.wait())
-        await asyncio.wait({calls, hurry}, timeout=limits.drain_seconds, return_when=asyncio.FIRST_COMPLETED)
-        hurry.cancel()
-        if calls.done():
-            return
-        self._registry.end_all(StreamEnd.SHUTDOWN, limits.hurry_seconds * DECODE_SHARE)
-        await asyncio.wait({calls}, timeout=limits.hurry_seconds * CALLS_SHARE)
-        if not calls.done():
-            log.error("calls left without an end; the next start gives them one", calls=self._registry.calls)
-            calls.cancel()
-
-    async def _finish_sending(self) -> None:
-        """Send what can be sent now; the rest is stored."""
-        undelivered = await self._deliveries.finish(self._settings.calls.hurry_seconds * SEND_SHARE)
-        log.info("stopped", undelivered=undelivered)
-
     def _unready(self) -> list[str]:
         """Tell why no new calls should be sent here."""
         reasons = {
-            "draining": self._drain.is_set(),
-            "the event store cannot be written to": not self._deliveries.writable,
+            f"starting: {self._life.doing}": self._life.stage is Stage.STARTING,
+            "draining": self._life.stage is Stage.DRAINING,
+            "the event store cannot be written to": self._life.stage is not Stage.STARTING
+            and not self._deliveries.writable,
+            "there are no models": self._life.stage is not Stage.STARTING and not self._engines.pids,
         }
         return [reason for reason, holds in reasons.items() if holds]
 
@@ -255,11 +275,16 @@ class Gateway:
         while True:
             begin = clock()
             await asyncio.sleep(TICK_SECONDS)
-            if clock() - begin > 2 * TICK_SECONDS:
+            lag = clock() - begin - TICK_SECONDS
+            self._registry.tallies.lags.add(max(lag, 0.0))
+            if lag > TICK_SECONDS:
                 await asyncio.sleep(0)  # we were held up: what waits in the sockets comes first
             now = clock()
+            self._pulse.beat(now)
             self._registry.tick(now)
             for server in self._servers:
                 server.tick(now)
             if self._tls:
                 self._tls.tick(now)
+            self._supervisor.feed(self._pulse.stuck(now))
+            self._supervisor.tell(f"{self._life.stage}: {self._registry.calls} calls")

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from gateway import log
 from gateway.service import Gateway, Ready
-from tests.fakes import FakeEngine
+from tests.fakes import FakeEngine, bring_up
 from tests.gateway_under_test import settings
 
 
@@ -31,7 +31,7 @@ async def main(state_dir: Path, receiver_port: int, point: str, nth: int) -> Non
 
     chosen = settings(state_dir, receiver_port)
     log.configure(chosen.log)
-    gateway = Gateway(chosen, FakeEngine(), probe=probe)
+    gateway = Gateway(chosen, bring_up(FakeEngine()), probe=probe)
     await gateway.run(on_ready)
 
 

@@ -15,10 +15,10 @@ from adapters.asterisk.audiosocket import Kind, encode
 from config.load import load
 from gateway.receiver import Receiver
 from gateway.service import Gateway
-from tests.fakes import FakeEngine
+from tests.fakes import FakeEngine, bring_up
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
     from pathlib import Path
 
     from config.settings import Settings
@@ -108,6 +108,7 @@ class House:
         self.ports = ready.ports
         self.port = ready.ports["audiosocket"]
         self.http_port = ready.http_port
+        self.admin_port = ready.admin_port
         self.inbox = inbox
         self.engine = engine
 
@@ -195,13 +196,23 @@ def listener(**settings: Any) -> str:
 
 
 @asynccontextmanager
-async def house(state_dir: Path, *, engine: FakeEngine | None = None, **changes: Any) -> AsyncIterator[House]:
-    """Run a gateway for the length of a test; it must stop by itself when told to."""
+async def house(
+    state_dir: Path,
+    *,
+    engine: FakeEngine | None = None,
+    more: Sequence[FakeEngine] = (),
+    read: Callable[[], Settings] | None = None,
+    **changes: Any,
+) -> AsyncIterator[House]:
+    """Run a gateway for the length of a test; it must stop by itself when told to.
+
+    `more` engines are what it is given when it loads models again, `read` what it reads settings by.
+    """
     inbox = Inbox()
     engine = engine or FakeEngine()
     receiver = Receiver([KEY], clock=time.time, on_event=inbox.take)  # noqa: TID251  tests live in real time
     port = await receiver.start("127.0.0.1", 0)
-    gateway = Gateway(settings(state_dir, port, **changes), engine)
+    gateway = Gateway(settings(state_dir, port, **changes), bring_up(engine, *more), read=read)
     ready: asyncio.Future[Ready] = asyncio.get_running_loop().create_future()
     try:
         async with asyncio.timeout(60), asyncio.TaskGroup() as group:

@@ -32,6 +32,8 @@ class MediaTrack:
         self._timeline = Timeline(zero)
         self._stamped: StampedTimeline | None = None
         self._chain: _Chain | None = None
+        self.frames = 0
+        """Received."""
         self._audio_seconds = 0.0
         self._put_back_seconds = 0.0
 
@@ -70,6 +72,7 @@ class MediaTrack:
 
     def push(self, frame: AudioFrame, arrived_at: float) -> Iterable[bytes]:
         """Take a frame; give the blocks that can be given now."""
+        self.frames += 1
         if frame.wire_ms is not None or self._stamped is not None:
             return self._push_stamped(frame, arrived_at)
         before: Iterable[bytes] = ()

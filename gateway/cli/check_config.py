@@ -41,20 +41,32 @@ def check_config(file: Path | None) -> None:
 
 
 def check_files_or_exit(settings: Settings) -> None:
-    """Read the files of TLS, and import the normalizer; on an error say it in one line and exit with status 2."""
-    listeners = {"http": settings.http.tls} | {each.name: each.tls for each in settings.audiosocket}
+    """Read the files that settings name; on an error say it in one line and exit with status 2."""
     try:
-        for name, tls in listeners.items():
-            if tls is not None:
-                ServerTls(tls, name)
-        for endpoint in settings.delivery.endpoints:
-            if endpoint.tls is not None:
-                EndpointTls(endpoint.tls, endpoint.name)
-        if settings.transcripts.normalizer:
-            load_function(settings.transcripts.normalizer)
+        check_files(settings)
     except (TlsError, ConfigError) as error:
         click.echo(f"linescribe: {error}", err=True)
         sys.exit(BAD_SETTINGS)
+
+
+def read_settings(file: Path | None) -> Settings:
+    """Load settings and look at the files that they name. Raises ConfigError and TlsError."""
+    settings = load(file)
+    check_files(settings)
+    return settings
+
+
+def check_files(settings: Settings) -> None:
+    """Read the files of TLS, and import the normalizer. Raises TlsError and ConfigError."""
+    listeners = {"http": settings.http.tls} | {each.name: each.tls for each in settings.audiosocket}
+    for name, tls in listeners.items():
+        if tls is not None:
+            ServerTls(tls, name)
+    for endpoint in settings.delivery.endpoints:
+        if endpoint.tls is not None:
+            EndpointTls(endpoint.tls, endpoint.name)
+    if settings.transcripts.normalizer:
+        load_function(settings.transcripts.normalizer)
 
 
 def settings_or_exit(file: Path | None) -> Settings:

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 import structlog
@@ -15,16 +15,17 @@ import structlog
 from asr.types import ModelLoadError
 from asr.weights import WeightsError
 from gateway import __version__, log
-from gateway.cli.check_config import check_files_or_exit, settings_or_exit
+from gateway.cli.check_config import check_files_or_exit, read_settings, settings_or_exit
 from gateway.cli.transfers import Tenths
 from gateway.delivery.outbox import OutboxError
 from gateway.models import start_models
 from gateway.service import Gateway
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine, Iterator
 
-    from config.settings import Settings
+    from asr.pool import ModelPool
+    from config.settings import Models, Settings
 
 logger = structlog.get_logger()
 
@@ -41,7 +42,8 @@ def run(file: Path | None) -> None:
 
     SIGTERM or Ctrl-C: no new calls, those in progress run on (calls.drain_seconds). A second one: calls are
     ended and finished within calls.hurry_seconds. Either way what could not be delivered is stored, and sent
-    after the next start.
+    after the next start. SIGHUP, or `linescribe reload`: the settings are read again, and what can change under
+    calls in progress is taken over.
 
     \b
     Try it, with a receiver and a call of your own:
@@ -50,37 +52,38 @@ def run(file: Path | None) -> None:
       linescribe call asterisk call.wav
     """
     settings = settings_or_exit(file)
-    check_files_or_exit(settings)  # before the models are loaded, which takes seconds
+    check_files_or_exit(settings)
     log.configure(settings.log)
     logger.info("starting", version=__version__, pid=os.getpid(), config=str(file) if file else None)
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(_run(settings))
+            runner.run(_run(settings, file))
     except* (WeightsError, ModelLoadError, OutboxError, OSError) as group:
-        for error in group.exceptions:
+        for error in _leaves(group):
             logger.error("cannot run", error=str(error))  # noqa: TRY400  the message is for the operator
         sys.exit(1)
 
 
-async def _run(settings: Settings) -> None:
-    task = asyncio.current_task()
-    assert task is not None  # noqa: S101  a runner's coroutine is a task
+async def _run(settings: Settings, file: Path | None) -> None:
+    def bring_up(models: Models) -> Coroutine[Any, Any, ModelPool]:
+        return start_models(models, _Progress(), most_restarts=None)
+
+    gateway = Gateway(settings, bring_up, read=lambda: read_settings(file))
     loop = asyncio.get_running_loop()
+    on_signal = _Debounced(gateway.stop, loop.time)
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, task.cancel)  # until there is something to drain
-    try:
-        engine = await start_models(settings.models, _Progress(), most_restarts=None)
-    except asyncio.CancelledError:
-        logger.info("stopped before it was ready")
-        return
-    try:
-        gateway = Gateway(settings, engine)
-        on_signal = _Debounced(gateway.stop, loop.time)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, on_signal)
-        await gateway.run()
-    finally:
-        await engine.close()
+        loop.add_signal_handler(number, on_signal)
+    loop.add_signal_handler(signal.SIGHUP, gateway.reload)
+    await gateway.run()
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+    """Give the errors of a group, and of the groups in it."""
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _leaves(error)
+        else:
+            yield error
 
 
 class _Debounced:

@@ -31,13 +31,18 @@ class Breaker:
     """
 
     def __init__(self, *, most: int, failures: int, rest_seconds: float) -> None:
-        self._most = most
-        self._limit = failures
-        self._longest_rest_seconds = rest_seconds
         self._window = most
+        self.adopt(most=most, failures=failures, rest_seconds=rest_seconds)
         self._failures = 0
         self._rests = 0
         self._until: float | None = None
+
+    def adopt(self, *, most: int, failures: int, rest_seconds: float) -> None:
+        """Keep to other limits; how the endpoint is goes on as it was."""
+        self._most = most
+        self._limit = failures
+        self._longest_rest_seconds = rest_seconds
+        self._window = min(self._window, most)
 
     @property
     def until(self) -> float | None:

@@ -20,7 +20,7 @@ from gateway.delivery.sender import Sender
 from gateway.delivery.writer import QUEUE_LIMIT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from config.delivery import Delivery
@@ -38,7 +38,6 @@ MOST_ACCEPTING = QUEUE_LIMIT // 2
 
 WATCH_SECONDS = 1.0
 LOOK_SECONDS = 5.0
-TIDY_SECONDS = 600.0
 
 log = structlog.get_logger()
 
@@ -81,8 +80,10 @@ class Deliveries:
         self._running: dict[str, asyncio.Task[None]] = {}
         self._unknown: set[str] = set()
         self._group: asyncio.TaskGroup | None = None
-        self._most_senders = len(self._endpoints) + MOST_SENDERS
+        self._posters: dict[str, Poster] = {}
+        """By endpoint, while something is sent."""
         self.outbox = Outbox(directory, clock=wall, probe=probe)
+        self._keeper = Keeper(self.outbox, directory, settings, wall)
         self.overview = Overview()
         """As it was some seconds ago."""
         self.attempts = dict.fromkeys(product(self._endpoints, KINDS), 0)
@@ -92,6 +93,16 @@ class Deliveries:
     def writable(self) -> bool:
         """Whether events can be committed, as far as is known."""
         return self.outbox.writable
+
+    @property
+    def rounds(self) -> int:
+        """How often the store's thread has come round, whether it could commit or not."""
+        return self.outbox.rounds
+
+    @property
+    def waiting(self) -> int:
+        """What waits for it, of any kind."""
+        return self.outbox.waiting
 
     @property
     def accepting(self) -> int:
@@ -141,13 +152,50 @@ class Deliveries:
         try:
             async with asyncio.TaskGroup() as group:
                 self._group, self._sessions = group, sessions
-                for endpoint in self._settings.endpoints:
-                    if endpoint.url is not None:
-                        self._start(endpoint.name)
+                self._posters = self._make_posters(self._settings)
+                self._start_all()
                 group.create_task(self._watch())
-                group.create_task(self._tidy())
+                group.create_task(self._keeper.run())
         finally:
             self._group = None  # what is stored from here on is for the next start
+
+    def prepare(self, settings: Delivery) -> Callable[[], None]:
+        """Make ready for other settings, and give what takes them over. Raises TlsError; `run` must be running."""
+        return partial(self._adopt, settings, self._make_posters(settings))
+
+    def _adopt(self, settings: Delivery, posters: Mapping[str, Poster]) -> None:
+        """Send by other settings. What waits for an endpoint that is no more stays in the store."""
+        self._settings, self._posters = settings, dict(posters)
+        before, self._endpoints = self._endpoints, {endpoint.name: endpoint for endpoint in settings.endpoints}
+        self._unknown.clear()
+        self._keeper.adopt(settings)
+        for queue, sender in list(self._senders.items()):
+            name = name_of(queue)
+            endpoint = self._endpoints.get(name)
+            if endpoint is None or (endpoint.url is None) != (before[name].url is None):
+                self._stop(queue)
+            else:
+                sender.adopt(settings, posters[name])
+        self.attempts = {key: self.attempts.get(key, 0) for key in product(self._endpoints, KINDS)}
+        self._start_all()
+
+    def _start_all(self) -> None:
+        for endpoint in self._settings.endpoints:
+            if endpoint.url is not None and endpoint.name not in self._senders:
+                self._start(endpoint.name)
+
+    def _make_posters(self, settings: Delivery) -> dict[str, Poster]:
+        """Make what posts to each endpoint. Raises TlsError."""
+        return {
+            endpoint.name: Poster(
+                endpoint,
+                self._sessions,
+                timeout_seconds=settings.timeout_seconds,
+                connect_timeout_seconds=settings.connect_timeout_seconds,
+                clock=self._wall,
+            )
+            for endpoint in settings.endpoints
+        }
 
     async def finish(self, seconds: float) -> int | None:
         """Send what can be sent now; tell how much is left, None when the store does not answer in time."""
@@ -182,19 +230,13 @@ class Deliveries:
         endpoint = self._endpoints.get(name_of(queue))
         if self._group is None or endpoint is None:
             return None
-        if len(self._senders) >= self._most_senders and not self._make_room():
+        if len(self._senders) >= len(self._endpoints) + MOST_SENDERS and not self._make_room():
             return None
         sender = Sender(
             self.outbox,
             queue,
             self._settings,
-            post=Poster(
-                endpoint,
-                self._sessions,
-                timeout_seconds=self._settings.timeout_seconds,
-                connect_timeout_seconds=self._settings.connect_timeout_seconds,
-                clock=self._wall,
-            ),
+            post=self._posters[endpoint.name],
             clock=self._clock,
             wall=self._wall,
             random=self._random,
@@ -227,7 +269,9 @@ class Deliveries:
         return State.RESTING if senders and all(sender.resting for sender in senders) else State.WELL
 
     def _count(self, endpoint: str, outcome: Outcome, decision: Decision) -> None:
-        self.attempts[endpoint, kind_of(outcome, decision)] += 1
+        key = endpoint, kind_of(outcome, decision)
+        if key in self.attempts:  # else it has left the settings
+            self.attempts[key] += 1
 
     async def _watch(self) -> None:
         """Look now and then what is in the store, and whether an operator has changed something there."""
@@ -251,13 +295,13 @@ class Deliveries:
         self.overview = await asyncio.to_thread(look, self._directory)
         for queue, line in self.overview.lines.items():
             if line.pending and queue not in self._senders:
-                self._adopt(queue, line.pending)
+                self._take_up(queue, line.pending)
         for queue, sender in list(self._senders.items()):
             pending = queue in self.overview.lines and self.overview.lines[queue].pending
             if queue not in self._endpoints and sender.idle and not pending:
                 self._stop(queue)
 
-    def _adopt(self, queue: str, pending: int) -> None:
+    def _take_up(self, queue: str, pending: int) -> None:
         """Start a sender for what waits, or tell that the settings know nobody to send it to."""
         if name_of(queue) in self._endpoints:
             self._start(queue)
@@ -268,14 +312,3 @@ class Deliveries:
                 endpoint=queue,
                 deliveries=pending,
             )
-
-    async def _tidy(self) -> None:
-        keeper = Keeper(self.outbox, self._directory, self._settings, self._wall)
-        while True:
-            try:
-                forgotten = await keeper.tidy()
-            except OutboxError as error:
-                log.warning("old events are kept for now", error=str(error))
-            else:
-                log.debug("old events forgotten", events=forgotten)
-            await asyncio.sleep(TIDY_SECONDS)

@@ -11,7 +11,9 @@ import structlog
 
 from gateway.delivery.newest import Newest
 from gateway.delivery.posting import Poster
+from gateway.delivery.recipients import name_of
 from gateway.delivery.retry import Unanswered
+from gateway.delivery.trust import EndpointTls
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -59,7 +61,6 @@ class Interims:
         self._wanting = {endpoint.name: endpoint for endpoint in delivery.endpoints if endpoint.interims}
         self._senders: dict[str, InterimSender] = {}
         self._running: dict[str, asyncio.Task[None]] = {}
-        self._most = len(self._wanting) + MOST_BROUGHT
         self._sessions: Sessions | None = None
         self._group: asyncio.TaskGroup
 
@@ -70,6 +71,28 @@ class Interims:
             for queue in self._senders:
                 self._begin(queue)
             await asyncio.Event().wait()
+
+    def prepare(self, delivery: settings.Delivery) -> Callable[[], None]:
+        """Give what takes other settings over. Raises TlsError where an endpoint's files cannot serve."""
+        for endpoint in delivery.endpoints:
+            if endpoint.tls:
+                EndpointTls(endpoint.tls, endpoint.name)
+        return partial(self._adopt, delivery)
+
+    def _adopt(self, delivery: settings.Delivery) -> None:
+        """Send by other settings. What is on its way is dropped, where the endpoint's have changed."""
+        before = self._wanting
+        self._wanting = {endpoint.name: endpoint for endpoint in delivery.endpoints if endpoint.interims}
+        for queue in list(self._senders):
+            name = name_of(queue)
+            if self._wanting.get(name) != before[name] or delivery != self._settings:
+                self._stop(queue)
+        self._settings = delivery
+
+    def _stop(self, queue: str) -> None:
+        del self._senders[queue]
+        if task := self._running.pop(queue, None):
+            task.cancel()
 
     def wanted(self, recipients: Iterable[Recipient], /) -> bool:
         """Tell whether any of these wants interims."""
@@ -91,9 +114,7 @@ class Interims:
         for queue, sender in tuple(self._senders.items()):
             sender.end(call_id)
             if sender.brought and sender.idle:
-                del self._senders[queue]
-                if task := self._running.pop(queue, None):
-                    task.cancel()
+                self._stop(queue)
         return self._shed.pop(call_id, 0)
 
     def _send(self, interim: EncodedInterim, recipient: Recipient) -> None:
@@ -105,7 +126,7 @@ class Interims:
 
     def _start(self, recipient: Recipient) -> InterimSender | None:
         """Start a sender; None where there are too many."""
-        if len(self._senders) >= self._most:
+        if len(self._senders) >= len(self._wanting) + MOST_BROUGHT:
             return None
         sender = InterimSender(
             self._wanting[recipient.endpoint], self._settings, clock=self._clock, wall=self._wall, on_shed=self._count

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from gateway.delivery.database import SQL, open_beside
+from gateway.delivery.database import SQL, OutboxError, open_beside
 
 if TYPE_CHECKING:
     import sqlite3
@@ -27,6 +27,8 @@ LOOKED_UP = 1000
 
 VACUUM_PAGES = 200
 """Given back to the disk in one transaction."""
+
+TIDY_SECONDS = 600.0
 
 SPARE = 0.25
 """So much of the file may lie empty, for what comes next."""
@@ -47,6 +49,21 @@ class Keeper:
         self._limits = limits
         self._clock = clock
         self._warned = False
+
+    def adopt(self, limits: Delivery) -> None:
+        """Keep to other settings from the next time on."""
+        self._limits = limits
+
+    async def run(self) -> None:
+        """Do it now and then, until cancelled."""
+        while True:
+            try:
+                forgotten = await self.tidy()
+            except OutboxError as error:
+                log.warning("old events are kept for now", error=str(error))
+            else:
+                log.debug("old events forgotten", events=forgotten)
+            await asyncio.sleep(TIDY_SECONDS)
 
     async def tidy(self) -> int:
         """Do it once; tell how many events were forgotten. Raises OutboxError."""

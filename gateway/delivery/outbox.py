@@ -105,6 +105,16 @@ class Outbox:
         return self._writer.accepting
 
     @property
+    def rounds(self) -> int:
+        """How often the writer has come round, whether it could commit or not."""
+        return self._writer.rounds
+
+    @property
+    def waiting(self) -> int:
+        """What waits for the writer, of any kind."""
+        return self._writer.waiting
+
+    @property
     def full(self) -> bool:
         """Whether as many of them wait as may."""
         return self._writer.full

@@ -79,6 +79,16 @@ class Sender:
         self._stirred = asyncio.Event()
         self._idle = asyncio.Event()
 
+    def adopt(self, delivery: settings.Delivery, post: Post) -> None:
+        """Send by other settings from here on; attempts in progress end as they began."""
+        self._settings, self._post = delivery, post
+        self._breaker.adopt(
+            most=delivery.concurrency,
+            failures=delivery.breaker_failures,
+            rest_seconds=delivery.breaker_rest_seconds,
+        )
+        self.hasten()
+
     @property
     def resting(self) -> bool:
         """Whether the endpoint is left alone for a while, for it does not answer or asks for that."""

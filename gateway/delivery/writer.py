@@ -64,6 +64,13 @@ class Writer:
         self._stuck: asyncio.Future[None] | None = None
         self._ended: asyncio.Future[None] | None = None
         self._closing = False
+        self.rounds = 0
+        """How often the thread has come round, whether it could commit or not."""
+
+    @property
+    def waiting(self) -> int:
+        """How many jobs of any kind have not come to their end."""
+        return len(self._waiting)
 
     @property
     def accepting(self) -> int:
@@ -187,6 +194,7 @@ class Writer:
             last = self._take() or last
             trouble = self._commit_some(connection, self._accepted, MOST_ACCEPTED)
             trouble = self._commit_some(connection, self._others, MOST_OTHERS) or trouble
+            self.rounds += 1
             self._note(trouble)
 
     def _take(self) -> bool:

@@ -29,7 +29,6 @@ from gateway.wishes import Text, Wishes, check_wishes
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from config.settings import Settings
     from gateway.registry import Registry
     from gateway.session import CallSession
 
@@ -58,11 +57,8 @@ class Pause(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 class CallsApi:
     """The handlers, for everybody with a token."""
 
-    def __init__(
-        self, registry: Registry, settings: Settings, *, clock: Callable[[], float], wall: Callable[[], float]
-    ) -> None:
+    def __init__(self, registry: Registry, *, clock: Callable[[], float], wall: Callable[[], float]) -> None:
         self._registry = registry
-        self._settings = settings
         self._clock = clock
         self._wall = wall
 
@@ -81,7 +77,7 @@ class CallsApi:
     async def _register(self, request: web.Request) -> web.Response:
         asked = await read_body(request, NewCall)
         registration = self._registration(asked, account_of(request))
-        seconds = asked.expires_in_seconds or self._settings.calls.registration_seconds
+        seconds = asked.expires_in_seconds or self._registry.settings.calls.registration_seconds
         try:
             outcome = self._registry.register(registration, seconds)
         except RegistrationConflictError:
@@ -90,7 +86,7 @@ class CallsApi:
         except RegistrationsFullError:
             raise ApiError(503, "full", "too many registered calls have not come (calls.max_registrations)") from None
         except Refusal as refusal:
-            patience_seconds = self._settings.calls.final_wait_patience_seconds
+            patience_seconds = self._registry.settings.calls.final_wait_patience_seconds
             raise unavailable(refusal.reason, patience_seconds) from None
         answer = _announced(registration)
         if isinstance(outcome, bool):
@@ -123,10 +119,10 @@ class CallsApi:
 
     def _check(self, asked: NewCall, endpoints: tuple[str, ...]) -> None:
         check_parameters(asked.parameters)
-        check_wishes(asked, self._settings.models)
+        check_wishes(asked, self._registry.settings.models)
         distinct("names in `webhook`", endpoints)
-        known("webhook", endpoints, [endpoint.name for endpoint in self._settings.delivery.endpoints])
-        there = self._settings.delivery.endpoints
+        known("webhook", endpoints, [endpoint.name for endpoint in self._registry.settings.delivery.endpoints])
+        there = self._registry.settings.delivery.endpoints
         _, problems = choose(there, endpoints or [each.name for each in there], asked.parameters)
         if problems:
             raise ValueError("; ".join(problems))

@@ -19,7 +19,7 @@ from gateway.http.tokens import ACCOUNT, Tokens
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from config.listeners import Http
 
@@ -47,6 +47,7 @@ class HttpServer:
     What a handler raises is answered: ApiError as it says, anything else with 500 and a log line. It has the
     account of a request under /v1/ from `account_of`, and the client from `seen_of`. A path that is neither under /v1/
     nor that of a route, word for word, may hold a secret, and is not logged. `guarded` says that clients show secrets.
+    `check` may refuse any request, by ApiError, before its token is asked for.
     """
 
     def __init__(
@@ -57,16 +58,21 @@ class HttpServer:
         guarded: bool = False,
         tls: ssl.SSLContext | None = None,
         limits: Limits = Limits(),  # noqa: B008  it is frozen
+        name: str = "http",
+        tokens: Tokens | None = None,
+        check: Callable[[web.Request], None] = lambda _request: None,
     ) -> None:
         if settings.port is None:
             raise ValueError("Expected http.port: without it there is no HTTP")
         self._settings = settings
+        self._name = name
+        self._check = check
         self._guarded = guarded or bool(settings.tokens)
         self._paths = {route.path for route in routes}
         self._port = settings.port
         self._tls = tls
         self._limits = limits
-        self._tokens = Tokens(settings.tokens)
+        self._tokens = tokens or Tokens(settings.tokens)
         self._trusted = networks(settings.trusted_proxies)
         app = web.Application(client_max_size=limits.body_bytes)
         app.add_routes(routes)
@@ -88,7 +94,7 @@ class HttpServer:
         except OSError as error:
             await self._runner.cleanup()
             remedy = f"; {REMEDIES[error.errno]}" if error.errno in REMEDIES else ""
-            raise OSError(f"listener 'http' cannot have {host}:{self._port}: {error}{remedy}") from error
+            raise OSError(f"listener {self._name!r} cannot have {host}:{self._port}: {error}{remedy}") from error
         bound: int = self._listening.sockets[0].getsockname()[1]
         self._announce(bound)
         return bound
@@ -108,11 +114,11 @@ class HttpServer:
 
     def _announce(self, port: int) -> None:
         host, kind = self._settings.host, "http" if self._tls is None else "https"
-        log.info("listening", listener="http", kind=kind, host=host, port=port)
+        log.info("listening", listener=self._name, kind=kind, host=host, port=port)
         sheltered = is_loopback(host) or self._tls is not None or self._settings.trusted_proxies
         if self._guarded and not sheltered:
             log.warning(
-                "secrets travel in the clear; set http.tls or put a TLS proxy before it", listener="http", host=host
+                "secrets travel in the clear; set http.tls or put a TLS proxy before it", listener=self._name, host=host
             )
 
     async def _serve(self, base: web.BaseRequest) -> web.StreamResponse:
@@ -130,7 +136,7 @@ class HttpServer:
             "path": self._printable_path(request),
             "client": request[SEEN].client,
         }
-        structlog.contextvars.bind_contextvars(listener="http", **about)
+        structlog.contextvars.bind_contextvars(listener=self._name, **about)
         response = None
         try:
             response = await self._in_time(request)
@@ -176,6 +182,7 @@ class HttpServer:
         return response
 
     async def _done(self, request: web.Request) -> web.StreamResponse:
+        self._check(request)
         if request.path.startswith(GUARDED):
             request[ACCOUNT] = self._tokens.account(request.headers.getall(hdrs.AUTHORIZATION, ()))
             structlog.contextvars.bind_contextvars(account=request[ACCOUNT])

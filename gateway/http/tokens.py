@@ -24,9 +24,14 @@ def account_of(request: web.BaseRequest) -> str:
 
 
 class Tokens:
-    """The tokens of the settings; their digests alone are kept."""
+    """The tokens that stand somewhere in the settings; their digests alone are kept."""
 
-    def __init__(self, tokens: Sequence[Token]) -> None:
+    def __init__(self, tokens: Sequence[Token], where: str = "http.tokens") -> None:
+        self._where = where
+        self.adopt(tokens)
+
+    def adopt(self, tokens: Sequence[Token]) -> None:
+        """Let these in from here on, and no others."""
         self._accounts = [(token.name, _digest(token.secret.reveal())) for token in tokens]
 
     def account(self, authorization: Sequence[str]) -> str:
@@ -36,7 +41,7 @@ class Tokens:
         Raises ApiError: 401 for any other header or none, 403 where there are no tokens at all.
         """
         if not self._accounts:
-            raise ApiError(403, "no_tokens", "no token may use this API: set http.tokens in the gateway's settings")
+            raise ApiError(403, "no_tokens", f"no token may use this API: set {self._where} in the gateway's settings")
         given = _digest(_bearer(authorization[0]) if authorization else "")
         # Digests are of one length, and all are compared: the time taken tells nothing of any token.
         found = [name for name, digest in self._accounts if hmac.compare_digest(given, digest)]
@@ -44,7 +49,7 @@ class Tokens:
             raise ApiError(
                 401,
                 "unauthorized",
-                "expected a token of http.tokens: Authorization: Bearer TOKEN",
+                f"expected a token of {self._where}: Authorization: Bearer TOKEN",
                 {hdrs.WWW_AUTHENTICATE: "Bearer"},
             )
         return found[0]

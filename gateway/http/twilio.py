@@ -38,9 +38,12 @@ class NewStream(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class TwilioApi:
-    """The handler, for everybody with a token. `start` is that of the adapter's `Starters`."""
+    """The handler, for everybody with a token.
 
-    def __init__(self, start: Callable[[WantedStream], StreamStart], settings: Settings) -> None:
+    `start` is that of the adapter's `Starters`, `settings` gives those that apply.
+    """
+
+    def __init__(self, start: Callable[[WantedStream], StreamStart], settings: Callable[[], Settings]) -> None:
         self._start = start
         self._settings = settings
 
@@ -59,7 +62,7 @@ class TwilioApi:
         except StartError as error:
             raise ApiError(400, "invalid", str(error)) from None
         except Refusal as refusal:
-            patience_seconds = self._settings.calls.final_wait_patience_seconds
+            patience_seconds = self._settings().calls.final_wait_patience_seconds
             raise unavailable(refusal.reason, patience_seconds) from None
         return json_answer(_view(start), 201)
 
@@ -74,7 +77,7 @@ class TwilioApi:
         except ValueError as error:
             raise ApiError(400, "invalid", str(error)) from error
         # What a program has reached us by tells nothing of what Twilio would: that must be said.
-        base = seen_of(request).base_url if self._settings.http.public_url else ""
+        base = seen_of(request).base_url if self._settings().http.public_url else ""
         ticket = Ticket(call_sid=asked.call_sid, account_sid=asked.account_sid, parameters=asked.parameters)
         return WantedStream(ticket=ticket, listener=asked.listener, program=account_of(request), base=base)
 

@@ -147,12 +147,14 @@ async def test_events_for_nobody_in_the_settings_are_told_of_once(tmp_path: Path
     assert (told["endpoint"], told["deliveries"]) == ("gone", 1)
 
 
-async def test_hosts_that_calls_bring_and_that_are_dead_take_no_place_from_others(tmp_path: Path) -> None:
+async def test_hosts_that_calls_bring_and_that_are_dead_take_no_place_from_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     brought: dict[str, Any] = {"url_parameter": "webhook", "allowed_hosts": ("127.0.0.1",), "addresses": "any"}
     theirs = settings.Endpoint(name="theirs", secrets=SECRETS, allow_plain_http=True, **brought)
     delivery = settings.Delivery(endpoints=(theirs,), breaker_failures=1, retry_seconds=(3600.0,) * 3)
     deliveries = Deliveries(delivery, tmp_path, clock=clock, wall=wall, random=lambda: 0.5)
-    deliveries._most_senders = 2
+    monkeypatch.setattr("gateway.delivery.deliveries.MOST_SENDERS", 1)
     site = Site()
     await deliveries.open()
     async with serving(site.handle) as url, new_sessions() as sessions, asyncio.TaskGroup() as group:

@@ -5,7 +5,7 @@ import random
 import sqlite3
 import struct
 from contextlib import closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -13,7 +13,7 @@ from adapters import connections
 from adapters.asterisk.audiosocket import Kind, encode
 from asr.types import DecodeRequest, ModelErrorCode
 from gateway.service import Gateway
-from tests.fakes import FakeEngine
+from tests.fakes import FakeEngine, bring_up
 from tests.gateway_under_test import House, house, settings
 from tests.sound import prompt
 
@@ -89,7 +89,7 @@ async def test_an_answer_ends_the_stream_so_that_the_dialplan_goes_on(tmp_path: 
 
 async def test_a_final_is_rewritten_and_masked(tmp_path: Path) -> None:
     engine = FakeEngine(text=lambda _: "Oh heck.")
-    wanted = {"NORMALIZER": "tests.house_style:with_language", "MASK": "[heck]"}
+    wanted: dict[str, Any] = {"NORMALIZER": "tests.house_style:with_language", "MASK": "[heck]"}
     async with house(tmp_path, engine=engine, **{f"TRANSCRIPTS__{key}": each for key, each in wanted.items()}) as home:
         line = await home.call(SPEECH)
         await line.hang_up()
@@ -146,13 +146,12 @@ async def test_a_crash_of_the_model_loses_nothing(tmp_path: Path) -> None:
 
 async def test_models_are_swapped_under_a_call_and_nothing_is_lost(tmp_path: Path) -> None:
     before, after = FakeEngine(held=True, text=lambda _: "before"), FakeEngine(text=lambda _: "after")
-    async with house(tmp_path, engine=before) as home, asyncio.TaskGroup() as tasks:
+    async with house(tmp_path, engine=before, more=[after]) as home:
         line = await home.call(PAUSE.join([SPEECH, SPEECH, b""]))
         await before.wait_begun(1)
-        swap = tasks.create_task(home.gateway.swap_models(after))
+        await home.gateway.control.load_models(final="tiny")
         await after.wait_begun(1)
         await before.let_go()
-        await swap
         await line.hang_up()
         (ended,) = await home.inbox.wait("call.ended")
         assert [each["text"] for each in home.inbox.of("transcript.final")] == ["before", "after"]
@@ -345,7 +344,7 @@ async def test_a_start_that_cannot_open_its_store_can_be_stopped(tmp_path: Path)
         await home.inbox.wait("call.ended")
     with closing(sqlite3.connect(tmp_path / "outbox.sqlite3", isolation_level=None)) as neighbour:
         neighbour.execute("BEGIN EXCLUSIVE")
-        gateway = Gateway(settings(tmp_path, 1, CALLS__HURRY_SECONDS=1), FakeEngine())
+        gateway = Gateway(settings(tmp_path, 1, CALLS__HURRY_SECONDS=1), bring_up(FakeEngine()))
         async with asyncio.timeout(30), asyncio.TaskGroup() as group:
             running = group.create_task(gateway.run())
             await asyncio.sleep(0)

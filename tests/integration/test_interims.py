@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
@@ -252,7 +252,7 @@ async def test_an_unforeseen_error_is_a_failed_attempt(monkeypatch: pytest.Monke
 # In a whole gateway
 
 
-def live_endpoint(url: str) -> dict[str, str]:
+def live_endpoint(url: str) -> dict[str, Any]:
     """Give the settings of a second endpoint, which wants interims."""
     return {
         "DELIVERY__ENDPOINTS__1__NAME": "live",

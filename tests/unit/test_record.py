@@ -229,9 +229,9 @@ async def test_what_is_left_out_is_counted_by_reason_of_the_call_and_of_all_call
     assert await world.record.final(spoken(number=3), Hypothesis(text="", model="base int8")) is False
     assert (await world.end())["suppressed"] == {"music": 2, "phrase": 1, "empty": 1}
     assert [event.type for event in world.stored] == ["call.started", "call.ended"]
-    counts = {reason: count for reason, count in world.means.suppressed.items() if count}
+    counts = {reason: count for reason, count in world.means.tallies.suppressed.items() if count}
     assert counts == {Reason.MUSIC: 2, Reason.PHRASE: 1, Reason.EMPTY: 1}
-    assert set(world.means.suppressed) == set(Reason)
+    assert set(world.means.tallies.suppressed) == set(Reason)
 
 
 @pytest.mark.parametrize("log_transcripts", [False, True])
