@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import os
 import signal
 import sys
@@ -54,6 +55,7 @@ def run(file: Path | None) -> None:
     settings = settings_or_exit(file)
     check_files_or_exit(settings)
     log.configure(settings.log)
+    faulthandler.enable()  # a watchdog's SIGABRT leaves in the log where each thread stood
     logger.info("starting", version=__version__, pid=os.getpid(), config=str(file) if file else None)
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
