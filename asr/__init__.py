@@ -2,5 +2,6 @@
 
 import os
 
-# From 1.29 on, ONNX Runtime's builds for Linux tell their maker how they are used, unless this stands before it is loaded.
+# From 1.29 on, ONNX Runtime's builds for Linux tell their maker how they are used, unless this is set before it is
+# loaded.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"

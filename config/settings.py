@@ -5,6 +5,7 @@ Values are frozen and carry their units in their names. Reading files and the en
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import Annotated, Literal
 
 import msgspec
@@ -29,6 +30,7 @@ from config.checks import (
     known,
 )
 from config.delivery import Delivery
+from config.exposure import check_exposure
 
 # At run time too: msgspec resolves the annotations below.
 from config.listeners import (
@@ -204,6 +206,7 @@ class Settings(Group, frozen=True, kw_only=True):
         check_path(self.state_dir)
         shipped = FreeSwitchListener(), AsteriskWebSocketListener(), TwilioListener()
         check_listeners(self.http, self.admin, self.audiosocket, self.websockets, shipped)
+        check_exposure(self.http, self.audiosocket, chain.from_iterable(self.websockets.values()))
         if any(each.insecure for each in self.twilio) and not is_loopback(self.http.host):
             raise ValueError("Expected http.host to be 127.0.0.1 with a twilio listener that is insecure; or accounts")
         self._check_routes()
