@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 
 from gateway.callers.audiosocket import call_audiosocket
-from tests.acceptance.test_gateway import running
+from tests.acceptance.test_gateway import PAUSE, running
 from tests.gateway_under_test import Inbox
 from tests.grafana import FOLDER, dashboard_queries, metrics_of, rules, without_threshold
 from tests.sound import prompt
@@ -35,6 +35,9 @@ scrape_configs:
   - job_name: linescribe
     static_configs: [{{targets: ["127.0.0.1:{port}"]}}]
 """
+
+CALLS = 8
+"""A minute of calls and twenty finals are what an estimate of the capacity wants."""
 
 NOT_EVERYWHERE = {"stt_gpu_memory_used_bytes", "linescribe_gpu_memory_bytes", "linescribe_gpu_utilization_ratio"}
 """Only where there is a GPU."""
@@ -90,10 +93,10 @@ async def test_every_query_finds_something(tmp_path: Path) -> None:
                 while not await is_scraped(session, base, times=3):  # noqa: ASYNC110  it tells nobody when it has scraped
                     await asyncio.sleep(0.2)
             async with asyncio.TaskGroup() as group:
-                for name in ("conf-onlyperson", "vm-nobodyavail"):
+                for _ in range(CALLS):
                     place: Any = {"host": "127.0.0.1", "port": process.ports["audiosocket"], "call_uuid": uuid.uuid4()}
-                    group.create_task(call_audiosocket(prompt(name), **place))
-            await inbox.wait("call.ended", 2)
+                    group.create_task(call_audiosocket((prompt("conf-onlyperson") + PAUSE) * 3, **place))
+            await inbox.wait("call.ended", CALLS)
             async with asyncio.timeout(60):
                 left = [query for query in queries if not metrics_of(query) & NOT_EVERYWHERE]
                 while left := [query for query in left if not await ask(session, base, query)]:
