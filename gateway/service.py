@@ -162,6 +162,7 @@ class Gateway:
         """Drain: no new calls, those in progress run on. A second time: end them, quickly."""
         self._life.stage = Stage.DRAINING
         self._supervisor.stopping()
+        self._registry.drain()
         self._ending.begin()
 
     def reload(self) -> None:
@@ -232,7 +233,6 @@ class Gateway:
             self._supervisor.ready()
             on_ready(ready)
             await self._ending.begun.wait()
-            self._registry.drain()
             await self._ending.finish_calls(group, calls)
 
     async def _close_servers(self) -> None:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from config.settings import Settings
+    from gateway.engines import Load
     from gateway.receiver import Received
     from gateway.service import Ready
 
@@ -101,7 +102,7 @@ class House:
     """A running gateway and what surrounds it."""
 
     def __init__(
-        self, gateway: Gateway, running: asyncio.Task[None], ready: Ready, inbox: Inbox, engine: FakeEngine
+        self, gateway: Gateway, running: asyncio.Task[None], ready: Ready, inbox: Inbox, engine: FakeEngine, port: int
     ) -> None:
         self.gateway = gateway
         self.running = running
@@ -111,6 +112,13 @@ class House:
         self.admin_port = ready.admin_port
         self.inbox = inbox
         self.engine = engine
+        self.receiver_port = port
+
+    async def until_no_calls(self) -> None:
+        """Wait until no call is in progress."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while self.gateway._registry.calls:  # noqa: ASYNC110  it tells nobody of each call's end
+                await asyncio.sleep(0.01)
 
     async def ask(
         self, method: str, path: str, *, token: str | None = TOKEN, **body: Any
@@ -201,24 +209,25 @@ async def house(
     *,
     engine: FakeEngine | None = None,
     more: Sequence[FakeEngine] = (),
+    load: Load | None = None,
     read: Callable[[], Settings] | None = None,
     **changes: Any,
 ) -> AsyncIterator[House]:
     """Run a gateway for the length of a test; it must stop by itself when told to.
 
-    `more` engines are what it is given when it loads models again, `read` what it reads settings by.
+    `more` engines are what it is given when it loads models again, or `load` gives all; `read` reads its settings.
     """
     inbox = Inbox()
     engine = engine or FakeEngine()
     receiver = Receiver([KEY], clock=time.time, on_event=inbox.take)  # noqa: TID251  tests live in real time
     port = await receiver.start("127.0.0.1", 0)
-    gateway = Gateway(settings(state_dir, port, **changes), bring_up(engine, *more), read=read)
+    gateway = Gateway(settings(state_dir, port, **changes), load or bring_up(engine, *more), read=read)
     ready: asyncio.Future[Ready] = asyncio.get_running_loop().create_future()
     try:
         async with asyncio.timeout(60), asyncio.TaskGroup() as group:
             running = group.create_task(gateway.run(ready.set_result))
             running.add_done_callback(lambda _: ready.cancel())
-            yield House(gateway, running, await ready, inbox, engine)
+            yield House(gateway, running, await ready, inbox, engine, port)
             gateway.stop()
             gateway.stop()
     finally:

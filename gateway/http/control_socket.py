@@ -9,13 +9,16 @@ import os
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
+import structlog
 from aiohttp import web
 
-from gateway.http.errors import ApiError, dressed, refusal
+from gateway.http.errors import ApiError, dressed, plain_error, refusal, translated
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Sequence
     from pathlib import Path
+
+log = structlog.get_logger()
 
 NAME = "control.sock"
 LONGEST_PATH = 100
@@ -70,3 +73,8 @@ async def _worded(
         return dressed(await handler(request))
     except ApiError as error:
         return refusal(error)
+    except web.HTTPException as error:
+        return translated(error)
+    except Exception:  # whatever a handler does wrong is told to its client, and to us, and no more
+        log.exception("request failed")
+        return refusal(plain_error(500))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import datetime
+import datetime as dt
 import os
 import resource
 import socket
@@ -192,7 +192,7 @@ async def test_an_endpoint_that_answers(patient: Patient) -> None:
     ("days", "told"), [(-3, "error: the certificate of listener 'http' ran out 3 days ago"), (5, "warning")]
 )
 def test_a_certificate_that_runs_out(patient: Patient, days: int, told: str) -> None:
-    until = datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=days)
+    until = dt.datetime.now(dt.UTC) + dt.timedelta(days=days)
     shown = trustme.CA().issue_cert("gateway.example", not_after=until)
     certificate, key = patient.folder / "cert.pem", patient.folder / "key.pem"
     shown.private_key_pem.write_to_path(key)
