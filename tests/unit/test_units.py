@@ -1,118 +1,125 @@
+"""The files of systemd."""
+
 from __future__ import annotations
 
+import re
+import shutil
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from click.testing import CliRunner
 
-from asr.types import Word
-from asr.units import Unit, align, bare, follow, same, units
+from gateway.cli.install_systemd import install_systemd
+from gateway.units import PROGRAM, files, source
 
-LETTERS = "abAB .,?-'\u00e9\u0301\u4f60\u597d\u3002\u0e01\u0e34\u0915\u093e"
-TEXTS = st.text(LETTERS, max_size=30)
+if TYPE_CHECKING:
+    from pathlib import Path
 
+NAMES = ["linescribe.service", "linescribe-models.service", "linescribe@.service", "linescribe-models@.service"]
+MOST_EXPOSED = 2.0
 
-def parts(text: str) -> list[tuple[str, str, str]]:
-    return [(unit.head, unit.tail, unit.key) for unit in units(text)]
-
-
-def word(text: str, end_ms: int) -> Word:
-    return Word(text=text, start_ms=end_ms - 100, end_ms=end_ms, confidence=0.9)
+needs_systemd = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd-analyze here")
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("", []),
-        (" ... ", []),
-        ("Yes.", [("Yes", ".", "yes")]),
-        (" I'm here, ", [("I'm", "", "im"), (" here", ",", "here")]),
-        ("... and 50 %!", [("... and", "", "and"), (" 50", " %!", "50")]),
-        ('"No" - she said', [('"No', '" -', "no"), (" she", "", "she"), (" said", "", "said")]),
-        ("wi-fi", [("wi-fi", "", "wifi")]),
-        ("你好。我", [("你", "", "你"), ("好", "。", "好"), ("我", "", "我")]),
-        ("用 iPhone 吗", [("用", "", "用"), (" iPhone", "", "iphone"), (" 吗", "", "吗")]),
-        ("กิน", [("กิ", "", "กิ"), ("น", "", "น")]),
-        ("का की", [("का", "", "का"), (" की", "", "की")]),
-    ],
-)
-def test_a_text_is_taken_apart(text: str, expected: list[tuple[str, str, str]]) -> None:
-    assert parts(text) == expected
+@pytest.fixture
+def units(tmp_path: Path) -> Path:
+    """Write them as install-systemd does, with a program that is there."""
+    for instance in (None, "sales"):
+        for path, text in files(
+            program=sys.executable, config="/etc/linescribe/gateway.yaml", instance=instance, gpu=True, version=252
+        ):
+            (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / path).write_text(text)
+    return tmp_path / "etc/systemd/system"
 
 
-@given(TEXTS)
-def test_put_together_the_units_are_the_text(text: str) -> None:
-    found = units(text)
-    assert all(unit.key for unit in found)
-    assert "".join(unit.text for unit in found) == (text.strip() if found else "")
+@needs_systemd
+@pytest.mark.parametrize("name", [name.replace("@.", "@sales.") for name in NAMES])
+def test_a_unit_has_no_faults(units: Path, name: str) -> None:
+    verify = ["systemd-analyze", "verify", str(units / name)]
+    told = subprocess.run(verify, capture_output=True, text=True, check=False)
+    ours = [line for line in told.stderr.splitlines() if "linescribe" in line]
+    assert (told.returncode, ours) == (0, [])
 
 
-def test_a_unit_ends_with_the_word_that_its_last_letter_belongs_to() -> None:
-    timed = units("Wi-Fi, 你好!", [word("Wi", 100), word("-Fi,", 300), word("你好!", 700)])
-    assert [unit.end_ms for unit in timed] == [300, 700, 700]
+@needs_systemd
+@pytest.mark.parametrize("name", NAMES)
+def test_a_unit_is_hardly_exposed(units: Path, name: str) -> None:
+    weigh = ["systemd-analyze", "security", "--offline=true", "--no-pager", str(units / name)]
+    told = subprocess.run(weigh, capture_output=True, text=True, check=True)
+    found = re.search(r"Overall exposure level for \S+: ([\d.]+)", told.stdout)
+    assert found, told.stdout
+    assert float(found[1]) <= MOST_EXPOSED
 
 
-def test_words_of_another_text_tell_no_times() -> None:
-    assert [unit.end_ms for unit in units("one two", [word("one", 100)])] == [None, None]
+def _body(name: str) -> list[str]:
+    return (source() / name).read_text().splitlines()[1:]
 
 
-@given(TEXTS, st.data())
-def test_times_of_any_text_never_go_back(text: str, data: st.DataObject) -> None:
-    found = units(text)
-    ends = sorted(data.draw(st.lists(st.integers(0, 9_000), min_size=len(found), max_size=len(found))))
-    timed = units(text, [word(unit.text, end) for unit, end in zip(found, ends, strict=True)])
-    assert [unit.end_ms for unit in timed] == ends
+def test_the_template_is_the_unit_with_names_of_its_own() -> None:
+    for one, several in (NAMES[::2], NAMES[1::2]):
+        differ = [(a, b) for a, b in zip(_body(one), _body(several), strict=True) if a != b]
+        assert differ
+        assert all("%i" in b or "@NAME" in b for _, b in differ)
 
 
-def test_what_goes_on_has_a_blank_before_it_where_its_script_has_blanks() -> None:
-    assert follow(units("and")[0]).text == " and"
-    assert follow(units("你")[0]).text == "你"
-    assert bare(units("Yes.")[0]).text == "Yes"
+def test_the_models_are_fetched_with_no_more_rights_than_the_gateway_has() -> None:
+    rights = "\n".join(_body("linescribe.service")).partition("AmbientCapabilities=")[2]
+    assert rights in "\n".join(_body("linescribe-models.service"))
 
 
-def keys(text: str) -> list[Unit]:
-    return units(text)
+def test_there_is_time_to_let_calls_run_out() -> None:
+    stop = re.search(r"^TimeoutStopSec=(\d+)$", (source() / "linescribe.service").read_text(), re.MULTILINE)
+    assert stop
+    assert int(stop[1]) > 1800 + 10  # calls.drain_seconds and calls.hurry_seconds
 
 
-def test_units_are_compared_without_case_and_marks() -> None:
-    assert same(keys("Hello, you there"), keys("hello You, where")) == 2
-    assert same(keys("one"), keys("one two")) == same(keys("one two"), keys("one")) == 1
-    assert same([], keys("one")) == 0
+def test_longer_waits_are_asked_of_a_systemd_that_knows_them() -> None:
+    for version, there in ((252, False), (254, True)):
+        made = dict(files(program="/p", config="/c", instance=None, gpu=False, version=version))
+        assert any(path.name == "backoff.conf" for path in made) is there
 
 
-@pytest.mark.parametrize(
-    ("expected", "heard", "swallowed", "reached"),
-    [
-        ("", "a b", 0, 0),
-        ("a b", "", 0, 0),
-        ("a b", "a b c", 0, 2),
-        ("a b c", "a x c d", 0, 3),  # another word
-        ("a b c", "a b d", 0, 3),  # another at the end: it stands in the place of the last
-        ("a b c", "a c d", 0, 2),  # one less
-        ("a b b", "a b c", 0, 2),  # the same: it ends as expected
-        ("a b c", "a b x c d", 0, 4),  # one more
-        ("a b", "a b b", 0, 2),  # said twice
-        ("b c", "c d", 2, 1),  # the first is cut in half
-        ("b c", "d e f", 2, 0),  # both are
-        ("b c", "x b c d", 2, 3),  # half a word before
-        ("b c", "x c d", 2, 2),
-        ("a b c d e f", "x y", 2, 2),  # something else altogether: nothing of it is new
-    ],
-)
-def test_what_is_expected_is_found_at_the_beginning(expected: str, heard: str, swallowed: int, reached: int) -> None:
-    assert align(expected.split(), heard.split(), swallowed=swallowed)[0] == reached
+def install(*arguments: str) -> tuple[int, str]:
+    result = CliRunner().invoke(install_systemd, ["--program", sys.executable, *arguments])
+    return result.exit_code, result.output
 
 
-@given(st.lists(st.sampled_from("abc"), max_size=8), st.lists(st.sampled_from("abc"), max_size=8), st.integers(0, 2))
-def test_pairs_are_equal_units_in_order(expected: list[str], heard: list[str], swallowed: int) -> None:
-    reached, pairs = align(expected, heard, swallowed=swallowed)
-    assert all(heard[here] == expected[there] for here, there in pairs)
-    assert pairs == sorted(pairs)
-    assert len({here for here, _ in pairs}) == len({there for _, there in pairs}) == len(pairs)
-    assert all(here < reached for here, _ in pairs)
+def test_without_write_they_are_shown() -> None:
+    status, shown = install()
+    assert status == 0
+    assert "# /etc/systemd/system/linescribe.service\n" in shown
+    assert PROGRAM not in shown
+    assert f"ExecStart={sys.executable} run --config /etc/linescribe/gateway.yaml\n" in shown
 
 
-@given(st.lists(st.sampled_from("abc"), max_size=8), st.lists(st.sampled_from("abc"), max_size=8))
-def test_what_is_there_unchanged_is_found_whole(expected: list[str], more: list[str]) -> None:
-    reached, pairs = align(expected, expected + more)
-    assert reached == len(expected)
-    assert pairs == [(place, place) for place in range(reached)]
+def test_with_write_they_are_written_and_settings_are_kept(tmp_path: Path) -> None:
+    assert install("--write", "--root", str(tmp_path), "--gpu")[0] == 0
+    config = tmp_path / "etc/linescribe/gateway.yaml"
+    assert "state_dir: /var/lib/linescribe\n" in config.read_text()
+    assert (tmp_path / "etc/systemd/system/linescribe.service.d/gpu.conf").exists()
+    config.write_text("calls: {max_calls: 7}\n")
+    status, told = install("--write", "--root", str(tmp_path))
+    assert (status, f"kept {config}" in told) == (0, True)
+    assert config.read_text() == "calls: {max_calls: 7}\n"
+
+
+def test_an_instance_has_its_own_settings_and_state(tmp_path: Path) -> None:
+    status, told = install("--write", "--root", str(tmp_path), "--instance", "sales")
+    assert status == 0
+    assert "systemctl enable --now linescribe-models@sales linescribe@sales" in told
+    assert "state_dir: /var/lib/linescribe-sales\n" in (tmp_path / "etc/linescribe/sales.yaml").read_text()
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "..", "a b", "%i"])
+def test_a_name_that_no_unit_can_have_is_refused(name: str) -> None:
+    assert install("--instance", name)[0] == 2
+
+
+def test_where_nothing_can_be_written_it_is_said(tmp_path: Path) -> None:
+    (tmp_path / "etc").write_text("")
+    status, told = install("--write", "--root", str(tmp_path))
+    assert status == 1
+    assert "cannot write" in told
