@@ -26,6 +26,7 @@ from config.checks import (
     check_model_language,
     check_path,
     distinct,
+    http_url,
     is_loopback,
     known,
 )
@@ -44,6 +45,7 @@ from config.listeners import (
 )
 from config.profiles import PROFILES, REALTIME, Profile, Task
 from config.routes import DEFAULT_ROUTE, Route
+from config.secret import Secret  # noqa: TC001  at run time: msgspec resolves the annotations below
 from config.types import Codes, Count, DeviceIndex, Endpointing, FunctionName, Group, Name, NotNegative, Positive
 from config.wording import check_masked_words
 
@@ -177,6 +179,18 @@ class Transcripts(Group, frozen=True, kw_only=True):
         check_masked_words(self.mask)
 
 
+class Tracing(Group, frozen=True, kw_only=True):
+    """Who is told of each call as a trace of OpenTelemetry's."""
+
+    endpoint: str | None = None
+    headers: dict[str, Secret] = msgspec.field(default_factory=dict)
+    sample: Annotated[float, msgspec.Meta(ge=0, le=1)] = 1.0
+
+    def __post_init__(self) -> None:
+        if self.endpoint is not None:
+            http_url(self.endpoint)
+
+
 class Settings(Group, frozen=True, kw_only=True):
     """All of it."""
 
@@ -200,6 +214,7 @@ class Settings(Group, frozen=True, kw_only=True):
     models: Models = Models()
     transcripts: Transcripts = Transcripts()
     delivery: Delivery = Delivery()
+    tracing: Tracing = Tracing()
     routes: tuple[Route, ...] = ()
 
     def __post_init__(self) -> None:

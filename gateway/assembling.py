@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING
 
 from asr.policy import Limits
 from asr.spool import Spool
 from asr.types import BYTES_PER_MS
+from config.errors import ConfigError
 from gateway.normalizing import Normalizer, load_function
+from gateway.observing import NoObserver
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from config.settings import Models, Settings
+    from config.settings import Models, Settings, Tracing
+    from gateway.observing import Observer
 
 MIB = 1 << 20
 
@@ -27,6 +31,18 @@ def spool(settings: Settings, state_directory: Callable[[], Path]) -> Spool | No
     """Make the place on disk where audio waits, if there is to be one."""
     most = settings.models.spool_mib * MIB
     return Spool(state_directory, most) if most else None
+
+
+def observer(settings: Tracing, *, clock: Callable[[], float], wall: Callable[[], float]) -> Observer:
+    """Make what follows calls, if somebody is to be told of them. Raises ConfigError."""
+    if settings.endpoint is None:
+        return NoObserver()
+    try:
+        tracing = importlib.import_module("gateway.tracing")
+    except ImportError as error:
+        raise ConfigError(f"tracing.endpoint wants OpenTelemetry: pip install 'linescribe[otel]' ({error})") from error
+    traces: Observer = tracing.CallTraces(settings, clock=clock, wall=wall)
+    return traces
 
 
 def normalizer(settings: Settings) -> Normalizer | None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
+from gateway.observing import NoObserver
 from gateway.tallies import Tallies
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from gateway.delivery.recipients import Recipient
     from gateway.events import EncodedInterim, StoredEvent
     from gateway.normalizing import Normalizer
+    from gateway.observing import Observer
 
 
 class Interims(Protocol):
@@ -69,5 +71,6 @@ class Means(msgspec.Struct, frozen=True, kw_only=True):
     normalizer: Normalizer | None = None
     clock: Callable[[], float]
     wall: Callable[[], float]
+    observer: Observer = NoObserver()
     tallies: Tallies = msgspec.field(default_factory=Tallies)
     """What all calls came to."""

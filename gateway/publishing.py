@@ -9,10 +9,10 @@ import msgspec
 import structlog
 
 from asr.pressure import Level
-from asr.tally import Phase
 from asr.types import BYTES_PER_MS, DecodeKind, ModelError, ModelErrorCode
 from gateway.languages import Asked, CallLanguages
 from gateway.live import Live, decode_request
+from gateway.timing import Timed
 from gateway.tracks import CallTrack, Glimpse
 from gateway.transcript import Spoken
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from asr.types import DecodeOptions, Hypothesis
     from gateway.events import Source
     from gateway.means import Means
+    from gateway.observing import Outcome
     from gateway.record import CallRecord
     from gateway.streams import CallStream
 
@@ -78,21 +79,7 @@ class Over(msgspec.Struct, frozen=True):
 
 
 Found = Spoken | Glimpse | Digit | Message | CallTrack | Paused | Resumed | Farewell | Over
-_Decoding = tuple[Spoken, "_Timed"] | Farewell
-
-
-class _Timed:
-    """A decode, and when it was at hand: at its end, or when its utterance had ended, should that be later."""
-
-    def __init__(self, future: asyncio.Future[Hypothesis], since: float, clock: Callable[[], float]) -> None:
-        self.future = future
-        self.since = since
-        self._clock = clock
-        if not future.done():
-            future.add_done_callback(self._note)
-
-    def _note(self, _future: asyncio.Future[Hypothesis]) -> None:
-        self.since = self._clock()
+_Decoding = tuple[Spoken, Timed] | Farewell
 
 
 class Publisher:
@@ -181,14 +168,13 @@ class Publisher:
 
     async def _decode(self, spoken: Spoken) -> None:
         request_id, future = self._live.settle(spoken) or self._submit(spoken)
-        now = self._means.clock()
-        self._means.tallies.phases[Phase.BUFFER].add(now - spoken.utterance.heard_at)
+        timed = Timed(future, spoken, self._means)
         self._requests[spoken.utterance_id] = request_id
         if self._given_up:
             future.cancel()
         self._keep(spoken)
         waiting = self._unpublished[spoken.utterance_id] = spoken.without_audio()
-        await self._decoding.put((waiting, _Timed(future, now, self._means.clock)))
+        await self._decoding.put((waiting, timed))
 
     def _submit(self, spoken: Spoken) -> tuple[str, asyncio.Future[Hypothesis]]:
         request = decode_request(
@@ -219,13 +205,12 @@ class Publisher:
                 continue
             spoken, timed = item
             await asyncio.wait({timed.future})
-            await self._publish_transcript(spoken, timed.future)
-            self._means.tallies.phases[Phase.EMIT].add(self._means.clock() - timed.since)
+            timed.published(self._call_id, spoken, await self._publish_transcript(spoken, timed.future))
             self._kept.pop(spoken.utterance_id, None)
             del self._unpublished[spoken.utterance_id], self._requests[spoken.utterance_id]
 
-    async def _publish_transcript(self, spoken: Spoken, future: asyncio.Future[Hypothesis]) -> None:
-        published = False
+    async def _publish_transcript(self, spoken: Spoken, future: asyncio.Future[Hypothesis]) -> Outcome:
+        outcome: Outcome = "failed"
         try:
             heard = await future
         except asyncio.CancelledError:
@@ -238,9 +223,10 @@ class Publisher:
             heard = await self._in_its_language(spoken, heard)
             self._previous = heard.text if (heard.confidence or 0) >= SURE else None
             self._previous_language = heard.language
-            published = await self._record.final(spoken, heard)
+            outcome = "final" if await self._record.final(spoken, heard) else "suppressed"
         if spoken.settings.speech.endpointing == "auto_end":
-            self._tell_answer(spoken, published=published)
+            self._tell_answer(spoken, published=outcome == "final")
+        return outcome
 
     def _keep(self, spoken: Spoken) -> None:
         """Keep the audio for a second decode, while that would be soon done and does not come to much."""

@@ -32,6 +32,7 @@ FIXED = (
     "exotel",
     "jambonz",
     "vonage",
+    "tracing",
     "models.spool_mib",
     "log.format",
 )

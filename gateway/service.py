@@ -28,7 +28,7 @@ from adapters.wire.server import announce
 from adapters.wire.server import routes as ways_in
 from asr.absent import NoEngine
 from asr.scheduler import Scheduler
-from gateway.assembling import normalizer, spool, waiting_limits
+from gateway.assembling import normalizer, observer, spool, waiting_limits
 from gateway.control import Control, Parts
 from gateway.delivery.deliveries import Deliveries
 from gateway.delivery.interims import Interims
@@ -63,6 +63,8 @@ log = structlog.get_logger()
 
 TICK_SECONDS = 0.1
 LOOKUPS = 32
+TRACES_SECONDS = 2.0
+"""For traces that are held back, when the gateway ends."""
 
 T = TypeVar("T")
 
@@ -106,6 +108,7 @@ class Gateway:
             spool=spool(settings, partial(state_directory, settings)),
             interims=settings.interims,
         )
+        self._observer = observer(settings.tracing, clock=clock, wall=wall)
         self._engines = Engines(self._scheduler, load)
         self._interims = Interims(settings.delivery, clock=clock, wall=wall, well=self._deliveries.well)
         means = Means(
@@ -115,6 +118,7 @@ class Gateway:
             storable=lambda: self._deliveries.storable,
             interims=self._interims,
             normalizer=normalizer(settings),
+            observer=self._observer,
             clock=clock,
             wall=wall,
         )
@@ -176,6 +180,7 @@ class Gateway:
         """
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self._engines.close)
+            stack.push_async_callback(asyncio.to_thread, self._observer.close, TRACES_SECONDS)
             self._http_port = await self._open_http(stack)
             stack.push_async_callback(self._ending.close_store)
             if not await self._unless_stopped(self._start()):

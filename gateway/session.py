@@ -277,6 +277,7 @@ class CallSession:
     async def run(self) -> None:
         """Publish the call from its first event to its last; return when `call.ended` is committed."""
         try:
+            self._means.observer.call_started(self.call_id, self._record.source, self.settings.route)
             await self._record.started(self._first_parameters)
             await self._publisher.run()
         except Exception:  # noqa: BLE001  one call's fault, ours: the others go on, and this one has its end
@@ -287,9 +288,12 @@ class CallSession:
         finally:
             for stream in self._staying:
                 stream.close()  # whatever became of the transcripts
-        await self._record.ended(
-            self._reason, self._error, self._quiet_since, parameters=self._parameters, tracks=self.tracks
-        )
+        try:
+            await self._record.ended(
+                self._reason, self._error, self._quiet_since, parameters=self._parameters, tracks=self.tracks
+            )
+        finally:
+            self._means.observer.call_ended(self.call_id, self._reason)
 
 
 def _speaker(track: Track) -> tuple[TrackRole, str | None]:

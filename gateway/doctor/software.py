@@ -34,7 +34,11 @@ def python(version: tuple[int, int] = sys.version_info[:2]) -> Finding:
 
 def packages(requires: Iterable[str] | None = None) -> Iterator[Finding]:
     """Look whether all packages are there, in versions that fit."""
-    wanted = metadata.requires("linescribe") or [] if requires is None else requires
+    try:
+        wanted = (metadata.requires("linescribe") or []) if requires is None else requires
+    except metadata.PackageNotFoundError:
+        yield error("packages", "Linescribe runs from its source, and is not installed", "pip install .")
+        return
     count = 0
     for requirement in map(Requirement, wanted):
         if requirement.marker and not requirement.marker.evaluate({"extra": ""}):
