@@ -46,7 +46,18 @@ from config.listeners import (
 from config.profiles import PROFILES, REALTIME, Profile, Task
 from config.routes import DEFAULT_ROUTE, Route
 from config.secret import Secret  # noqa: TC001  at run time: msgspec resolves the annotations below
-from config.types import Codes, Count, DeviceIndex, Endpointing, FunctionName, Group, Name, NotNegative, Positive
+from config.types import (
+    Codes,
+    ComputeType,
+    Count,
+    DeviceIndex,
+    Endpointing,
+    FunctionName,
+    Group,
+    Name,
+    NotNegative,
+    Positive,
+)
 from config.wording import check_masked_words
 
 LONGEST_DECODE_MS = 30_000
@@ -134,7 +145,7 @@ class Models(Group, frozen=True, kw_only=True):
     device: Literal["auto", "cpu", "cuda"] = "cpu"
     device_index: Annotated[tuple[DeviceIndex, ...], msgspec.Meta(min_length=1, max_length=16)] = (0,)
     processes: Annotated[int, msgspec.Meta(ge=1, le=16)] = 1
-    compute_type: Literal["auto", "int8", "int8_float16", "float16", "float32"] = "int8"
+    compute_type: ComputeType = "int8"
     workers: Annotated[int, msgspec.Meta(ge=0, le=16)] = 0
     threads: Annotated[int, msgspec.Meta(ge=0, le=256)] = 0
     window: Literal["follow", "full"] = "follow"

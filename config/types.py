@@ -22,6 +22,7 @@ FunctionName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w
 Role = Literal["inbound", "outbound", "mixed", "other"]
 Rate = Literal[8000, 12000, 16000, 22050, 24000, 32000, 44100, 48000]
 """Samples a second that can be taken where the wire leaves them to the settings."""
+ComputeType = Literal["auto", "int8", "int8_float16", "float16", "float32"]
 Endpointing = Literal["continue", "auto_end"]
 """Whether a stream goes on after an utterance, or is ended by the gateway after the first that holds words."""
 

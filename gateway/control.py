@@ -140,8 +140,10 @@ class Control:
         routes = Routes(settings)
         outgoing, showing = parts.deliveries.prepare(settings.delivery), parts.interims.prepare(settings.delivery)
         pool = await parts.engines.load(settings.models) if changing.models or always else None
-        # Then all that cannot, at one moment.
+        if pool is not None and parts.life.stage is not Stage.SERVING:
+            await pool.close()
         self._check_serving()
+        # Then all that cannot, at one moment.
         means = msgspec.structs.replace(parts.registry.means, settings=settings, normalizer=normal)
         self.settings = settings
         parts.registry.adopt(means, routes)

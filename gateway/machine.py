@@ -71,9 +71,7 @@ class Machine:
     def _look(self, model_pids: Iterable[int]) -> MachineState:
         self._gpus = self._gpus or Gpus()
         jobs = {psutil.Process().pid: "gateway"} | dict.fromkeys(model_pids, "models")
-        self._processes = {
-            pid: self._processes.get(pid) or psutil.Process(pid) for pid in jobs if psutil.pid_exists(pid)
-        }
+        self._processes = {pid: found for pid in jobs if (found := self._processes.get(pid) or _process(pid))}
         memory = psutil.virtual_memory()
         return MachineState(
             system=platform.platform(),
@@ -87,6 +85,13 @@ class Machine:
             ),
             gpus=self._gpus.look(),
         )
+
+
+def _process(pid: int) -> psutil.Process | None:
+    try:
+        return psutil.Process(pid)
+    except psutil.Error:  # it has ended just now
+        return None
 
 
 def _state(process: psutil.Process, job: str) -> ProcessState | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 CLOCK_SECONDS = 10.0
 """The timer of all calls comes round ten times a second."""
@@ -52,9 +52,12 @@ class Storing(Protocol):
 
 
 class Pulse:
-    """Feels it. `beat` is the timer's own, several times a second; `stuck` may be asked at any time."""
+    """Feels it. `beat` is the timer's own, several times a second; `stuck` may be asked at any time.
 
-    def __init__(self, decoding: Decoding, storing: Storing, *, decode_limit_seconds: float) -> None:
+    `decode_limit_seconds` gives the setting of that name.
+    """
+
+    def __init__(self, decoding: Decoding, storing: Storing, decode_limit_seconds: Callable[[], float]) -> None:
         self._decoding = decoding
         self._storing = storing
         self._decode_limit_seconds = decode_limit_seconds
@@ -75,7 +78,7 @@ class Pulse:
     def _signs(self, now: float) -> Mapping[str, bool]:
         if self._beat_at is None:  # there is no timer before there are calls
             return {}
-        limit_seconds = self._decode_limit_seconds + OVERRUN_SECONDS
+        limit_seconds = self._decode_limit_seconds() + OVERRUN_SECONDS
         return {
             "the calls' timer has stopped": now - self._beat_at > CLOCK_SECONDS,
             "the event store's thread has stopped": now - self._round_at > STORE_SECONDS,

@@ -125,7 +125,7 @@ class Gateway:
         self._registry = Registry(means, Routes(settings), os.urandom)
         self._ending = Ending(self._registry, self._deliveries, lambda: self._registry.settings.calls)
         self._pulse = Pulse(
-            self._scheduler, self._deliveries, decode_limit_seconds=settings.models.decode_limit_seconds
+            self._scheduler, self._deliveries, lambda: self._registry.settings.models.decode_limit_seconds
         )
         self._tokens = Tokens(settings.http.tokens)
         parts = Parts(
@@ -253,7 +253,7 @@ class Gateway:
         streams = chain.from_iterable(ways_in(path, servers, clock) for path, servers in self._websockets.items())
         server = HttpServer(
             settings,
-            [*calls.routes(), *twilio.routes(), *self._surface.pages(settings), *self._webhooks, *streams],
+            [*calls.routes(), *twilio.routes(), *self._surface.pages(), *self._webhooks, *streams],
             guarded=any(each.credentials for each in chain.from_iterable(self._settings.websockets.values())),
             tls=self._tls.context if self._tls else None,
             tokens=self._tokens,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import platform
 from enum import StrEnum
+from importlib import metadata
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -16,6 +18,11 @@ if TYPE_CHECKING:
 
     from asr.types import DecodeKind
     from gateway.metrics.sources import Entrance, Live, Loaded, Outgoing, Queue
+
+
+VERSIONS = {"python": platform.python_version()} | {
+    name: metadata.version(name) for name in ("ctranslate2", "faster-whisper", "onnxruntime")
+}
 
 
 class Stage(StrEnum):
@@ -114,6 +121,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     """All of it."""
 
     version: str
+    versions: dict[str, str]
+    """Of Python, and of what decodes."""
     stage: Stage
     doing: str | None
     """What a start is at."""
@@ -161,6 +170,7 @@ class Onlooker:
         life, wall = self._life, self._wall()
         return Status(
             version=__version__,
+            versions=VERSIONS,
             stage=life.stage,
             doing=life.doing if life.stage is Stage.STARTING else None,
             unready=list(self._unready()),

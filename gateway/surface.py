@@ -71,9 +71,9 @@ class Surface:
         )
         self._admin = AdminApi(control, names, self._onlooker, self._jobs)
 
-    def pages(self, settings: Http) -> list[web.RouteDef]:
+    def pages(self) -> list[web.RouteDef]:
         """List the pages of the HTTP port."""
-        onlookers = Onlookers(settings, self._parts.tokens)
+        onlookers = Onlookers(lambda: self._parts.registry.settings.http, self._parts.tokens)
         status = StatusPages(self._onlooker, self._machine.look, onlookers)
         metrics = MetricsPages(self._metrics, self._machine.look, onlookers)
         return [*self._health.routes(), *status.routes(), *metrics.routes()]

@@ -12,6 +12,7 @@ from adapters.tls import TlsError
 from asr.types import ModelLoadError
 from asr.weights import WeightsError
 from config.errors import ConfigError
+from config.types import ComputeType  # noqa: TC001  at run time: msgspec resolves the annotations below
 from gateway.control import Level, NotServingError
 from gateway.engines import ModelsBusyError
 from gateway.finding import AmbiguousCallError, UnknownCallError
@@ -49,7 +50,7 @@ class LoadModels(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     interim: ModelName | None = None
     final: ModelName | None = None
-    compute_type: str | None = None
+    compute_type: ComputeType | None = None
 
 
 class UnloadModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -15,6 +15,8 @@ from gateway.http.errors import ApiError
 from gateway.http.proxies import seen_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from aiohttp import web
 
     from config.listeners import Http
@@ -22,16 +24,18 @@ if TYPE_CHECKING:
 
 
 class Onlookers:
-    """Those of one port: whoever is on this machine, in a network that is named, or has a token of the API."""
+    """Those of one port: whoever is on this machine, in a network that is named, or has a token of the API.
 
-    def __init__(self, settings: Http, tokens: Tokens) -> None:
-        self._anybody = settings.accept_anybody
-        self._networks = networks(settings.monitors)
+    `settings` gives those that apply.
+    """
+
+    def __init__(self, settings: Callable[[], Http], tokens: Tokens) -> None:
+        self._settings = settings
         self._tokens = tokens
 
     def check(self, request: web.BaseRequest) -> None:
         """Let a request pass. Raises ApiError."""
-        if self._anybody or self._is_near(seen_of(request).client):
+        if self._settings().accept_anybody or self._is_near(seen_of(request).client):
             return
         authorization = request.headers.getall(hdrs.AUTHORIZATION, ())
         if authorization:
@@ -47,4 +51,4 @@ class Onlookers:
 
     def _is_near(self, client: str) -> bool:
         address = ipaddress.ip_address(client)
-        return address.is_loopback or is_within(address, self._networks)
+        return address.is_loopback or is_within(address, networks(self._settings().monitors))

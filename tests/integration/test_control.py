@@ -124,6 +124,70 @@ async def test_a_secret_is_rotated_under_a_call(home: House, desk: Desk) -> None
     assert home.inbox.types(line.name)[-1] == "call.ended"
 
 
+async def test_interims_are_shown_to_an_endpoint_that_wants_them_now(home: House, desk: Desk) -> None:
+    site = Site()
+    async with serving(site.handle) as url:
+        live = {"name": "live", "url": url, "secrets": [WHSEC], "interims": True, "events": []}
+        desk.changes |= {f"DELIVERY__ENDPOINTS__1__{key.upper()}": _json(value) for key, value in live.items()}
+        await desk.reload()
+        line = await home.call(SPEECH)
+        _, body = await site.next()
+        assert msgspec.json.decode(body)["type"] == "transcript.interim"
+        desk.changes["DELIVERY__ENDPOINTS__1__INTERIMS"] = "false"
+        assert (await desk.reload())["taken"] == ["delivery.endpoints"]
+        await line.hang_up()
+        (ended,) = await home.inbox.wait("call.ended")
+        assert ended["failed"] == 0
+
+
+async def test_who_may_read_the_status_is_changed(desk: Desk) -> None:
+    proxied: dict[str, Any] = {"HTTP__TRUSTED_PROXIES": '["127.0.0.1"]'}
+    desk.changes |= proxied
+    async with house(desk.state_dir, read=desk.read, **ADMIN, **proxied) as home:
+        desk.port = home.receiver_port
+        stranger = {"X-Forwarded-For": "192.0.2.9"}
+        url = f"http://127.0.0.1:{home.http_port}/status"
+        async with aiohttp.ClientSession(headers=stranger) as session:
+            async with session.get(url) as response:
+                assert response.status == 401
+            desk.changes["HTTP__MONITORS"] = '["192.0.2.0/24"]'
+            assert (await desk.reload())["taken"] == ["http.monitors"]
+            async with session.get(url) as response:
+                assert response.status == 200
+
+
+async def test_models_that_came_too_late_are_ended(desk: Desk) -> None:
+    asked, loaded, late = asyncio.Event(), asyncio.Event(), FakeEngine()
+    first = [FakeEngine()]
+
+    async def load(_models: Models) -> FakeEngine:
+        if first:
+            return first.pop()
+        asked.set()
+        await loaded.wait()
+        return late
+
+    async with house(desk.state_dir, load=load, read=desk.read, **ADMIN) as home:
+        desk.port = home.receiver_port
+        line = await home.call()
+        await home.inbox.wait("call.started")
+        desk.changes["MODELS__FINAL"] = "small"
+        async with asyncio.TaskGroup() as group:
+            reloading = group.create_task(_refused(desk))
+            await asked.wait()
+            home.gateway.stop()
+            loaded.set()
+        assert "draining" in reloading.result()
+        assert late.closed
+        await line.hang_up()
+
+
+async def _refused(desk: Desk) -> str:
+    with pytest.raises(ControlError) as told:
+        await desk.reload()
+    return str(told.value)
+
+
 async def test_an_endpoint_that_is_gone_is_sent_nothing(home: House, desk: Desk) -> None:
     desk.changes["DELIVERY__ENDPOINTS"] = "[]"
     await desk.reload()

@@ -15,7 +15,7 @@ class Body(msgspec.Struct):
 
 
 def pulse(body: Body) -> Pulse:
-    return Pulse(body, body, decode_limit_seconds=LIMIT)
+    return Pulse(body, body, lambda: LIMIT)
 
 
 def test_what_has_not_begun_is_not_stuck() -> None:

@@ -21,6 +21,7 @@ from gateway.tallies import Quantiles, Ratios
 def status(stage: Stage = Stage.SERVING, live: int = 0, capacity: int | None = None) -> Status:
     return Status(
         version="1.2.3",
+        versions={},
         stage=stage,
         doing="loading the models" if stage is Stage.STARTING else None,
         unready=["draining"] if stage is Stage.DRAINING else [],
