@@ -13,7 +13,7 @@ from asr.policy import Limits, Room, Waiting, make_room
 from asr.types import BYTES_PER_MS, DecodeKind, ModelErrorCode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from asr.jobs import Job
     from asr.spool import Slip, Spool
@@ -74,9 +74,10 @@ class Backlog:
         """Tell how many of a kind wait."""
         return len(self._jobs[kind])
 
-    def since(self, kind: DecodeKind) -> float | None:
-        """Tell since when the one of a kind waits that has waited longest."""
-        return min((job.entry.since for job in self._jobs[kind].values()), default=None)
+    def refresh(self, now: float, running: Iterable[Job]) -> float:
+        """Tell how long that track has been waiting for its next interim that waits longest, running ones included."""
+        jobs = (*self._jobs[DecodeKind.INTERIM].values(), *running)
+        return now - min((job.entry.since for job in jobs), default=now)
 
     @property
     def audio_seconds(self) -> float:

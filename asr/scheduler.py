@@ -79,7 +79,7 @@ class Scheduler:
         now, finals = self._clock(), self.backlog.count(DecodeKind.FINAL)
         measures = Measures(
             wait_seconds=self._crew.wait(ModelRole.FINAL, now, finals),
-            refresh_seconds=self._refresh(now),
+            refresh_seconds=self.backlog.refresh(now, self._shown.values()),
             finals=finals,
             interims=self.backlog.count(DecodeKind.INTERIM),
         )
@@ -92,12 +92,6 @@ class Scheduler:
         """
         ahead = sum(1 for _ in self.backlog.first(DecodeKind.FINAL, OF_ONE_CALL))
         return max(self._crew.wait(ModelRole.FINAL, now, ahead), self.away_seconds)
-
-    def _refresh(self, now: float) -> float:
-        """Tell for how long the track that waits longest for its next interim has been waiting."""
-        waits = self.backlog.since(DecodeKind.INTERIM)
-        runs = (job.entry.since for job in self._shown.values())
-        return now - min((*runs, *(() if waits is None else (waits,))), default=now)
 
     @property
     def done(self) -> Mapping[DecodeKind, Done]:

@@ -12,7 +12,6 @@ import structlog
 from adapters.stream import StreamEnd
 from gateway import log as logs
 from gateway.assembling import normalizer, waiting_limits
-from gateway.finding import find_call
 from gateway.reloading import change, fingerprint
 from gateway.routes import Routes
 from gateway.status import Life, Stage
@@ -124,7 +123,7 @@ class Control:
 
         Raises UnknownCallError and AmbiguousCallError.
         """
-        session = find_call(self._parts.registry.all_sessions, name, None)
+        session = self._parts.registry.find(name, None)
         session.end(StreamEnd.ADMIN)
         return session.call_id
 

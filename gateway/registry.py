@@ -70,11 +70,6 @@ class Registry:
         return self.means.settings
 
     @property
-    def all_sessions(self) -> list[CallSession]:
-        """Calls that have not been published to their end, in the order in which they began."""
-        return list(self._calls.values())
-
-    @property
     def calls(self) -> int:
         """Calls that have not been published to their end."""
         return len(self._calls)
@@ -107,14 +102,14 @@ class Registry:
         """Whether a new call would be let in, as far as its route allows it."""
         return self._why_no_more() is None and len(self._calls) < self._limits.max_calls
 
-    def sessions(self, account: str) -> list[CallSession]:
+    def sessions(self, account: str | None) -> list[CallSession]:
         """Give the same calls, in the order in which they began, as far as an account may see them.
 
-        Those are its own, and those that are nobody's.
+        Those are its own, and those that are nobody's; the operator, None, sees all.
         """
-        return [session for session in self._calls.values() if session.account in {None, account}]
+        return [session for session in self._calls.values() if account is None or session.account in {None, account}]
 
-    def find(self, name: str, account: str) -> CallSession:
+    def find(self, name: str, account: str | None) -> CallSession:
         """Give the call that goes by a name: its id, or else the peer's name for it or for one of its streams.
 
         Raises UnknownCallError and AmbiguousCallError.

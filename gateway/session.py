@@ -288,12 +288,10 @@ class CallSession:
         finally:
             for stream in self._staying:
                 stream.close()  # whatever became of the transcripts
-        try:
-            await self._record.ended(
-                self._reason, self._error, self._quiet_since, parameters=self._parameters, tracks=self.tracks
-            )
-        finally:
-            self._means.observer.call_ended(self.call_id, self._reason)
+        self._means.observer.call_ended(self.call_id, self._reason)
+        await self._record.ended(
+            self._reason, self._error, self._quiet_since, parameters=self._parameters, tracks=self.tracks
+        )
 
 
 def _speaker(track: Track) -> tuple[TrackRole, str | None]:

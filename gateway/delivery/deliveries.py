@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from enum import IntEnum
 from functools import partial
 from itertools import product
 from typing import TYPE_CHECKING
@@ -12,7 +11,7 @@ import structlog
 
 from gateway.delivery.keeping import Keeper
 from gateway.delivery.outbox import Outbox, OutboxError, Probe, no_probe
-from gateway.delivery.overview import Overview, look
+from gateway.delivery.overview import Overview, State, look
 from gateway.delivery.posting import Poster
 from gateway.delivery.recipients import name_of, wants
 from gateway.delivery.retry import KINDS, kind_of
@@ -40,16 +39,6 @@ WATCH_SECONDS = 1.0
 LOOK_SECONDS = 5.0
 
 log = structlog.get_logger()
-
-
-class State(IntEnum):
-    """How an endpoint fares."""
-
-    WELL = 0
-    RESTING = 1
-    """It does not answer, or asked for a rest: it is tried now and then."""
-    DISABLED = 2
-    """It wants no more: what is for it waits for the operator."""
 
 
 class Deliveries:
@@ -261,12 +250,9 @@ class Deliveries:
         self._running.pop(queue).cancel()
 
     def _state(self, name: str) -> State:
-        """Tell how an endpoint fares; one that calls bring rests, or is disabled, when all of it is."""
-        lines = [line for queue, line in self.overview.lines.items() if name_of(queue) == name]
-        if lines and all(line.disabled for line in lines):
-            return State.DISABLED
-        senders = [sender for queue, sender in self._senders.items() if name_of(queue) == name]
-        return State.RESTING if senders and all(sender.resting for sender in senders) else State.WELL
+        return self.overview.state(
+            name, [each.resting for queue, each in self._senders.items() if name_of(queue) == name]
+        )
 
     def _count(self, endpoint: str, outcome: Outcome, decision: Decision) -> None:
         key = endpoint, kind_of(outcome, decision)

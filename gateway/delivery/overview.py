@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import IntEnum
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -10,11 +11,21 @@ from gateway.delivery.database import SQL, open_beside
 from gateway.delivery.recipients import name_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
     from pathlib import Path
 
 UNKNOWN = "unknown"
 """Stands for endpoints that are not in the settings."""
+
+
+class State(IntEnum):
+    """How an endpoint fares."""
+
+    WELL = 0
+    RESTING = 1
+    """It does not answer, or asked for a rest: it is tried now and then."""
+    DISABLED = 2
+    """It wants no more: what is for it waits for the operator."""
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,6 +65,16 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True):
             name = name_of(queue) if name_of(queue) in names else UNKNOWN
             merged[name] = merged.get(name, Line()).merged(line)
         return merged
+
+    def state(self, name: str, resting: Sequence[bool]) -> State:
+        """Tell how an endpoint fares; one that calls bring rests, or is disabled, when all of it is.
+
+        `resting` tells it of each of its senders.
+        """
+        lines = [line for queue, line in self.lines.items() if name_of(queue) == name]
+        if lines and all(line.disabled for line in lines):
+            return State.DISABLED
+        return State.RESTING if resting and all(resting) else State.WELL
 
     @property
     def pending(self) -> int:

@@ -13,8 +13,7 @@ if TYPE_CHECKING:
     from asr.types import DecodeKind
     from asr.worker_batch import LoadedModel
     from config.settings import Models
-    from gateway.delivery.deliveries import State
-    from gateway.delivery.overview import Line, Overview
+    from gateway.delivery.overview import Line, Overview, State
     from gateway.tallies import Heard, Tallies
 
 

@@ -15,9 +15,9 @@ from structlog.testing import capture_logs
 from config import delivery as settings
 from gateway.delivery import deliveries as module
 from gateway.delivery.database import FILE_NAME
-from gateway.delivery.deliveries import Deliveries, State
+from gateway.delivery.deliveries import Deliveries
 from gateway.delivery.outbox import OutboxError
-from gateway.delivery.overview import UNKNOWN
+from gateway.delivery.overview import UNKNOWN, State
 from gateway.delivery.posting import new_sessions
 from gateway.delivery.recipients import Recipient
 from gateway.events import StoredEvent

@@ -16,8 +16,7 @@ from asr.tally import SIZES, STATUSES, Done, Phase
 from asr.types import DecodeKind, ModelErrorCode, ModelRole, Reason
 from asr.worker_batch import LoadedModel
 from gateway import __version__
-from gateway.delivery.deliveries import State
-from gateway.delivery.overview import Line, Overview
+from gateway.delivery.overview import Line, Overview, State
 from gateway.machine import Gpu, MachineState, ProcessState
 from gateway.metrics import Metrics
 from gateway.tallies import Heard, Tallies
