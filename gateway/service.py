@@ -41,6 +41,7 @@ from gateway.http.streaming import StreamPort
 from gateway.http.tokens import Tokens
 from gateway.http.twilio import TwilioApi
 from gateway.means import Means
+from gateway.models import in_daemon_thread
 from gateway.pulse import Pulse
 from gateway.recovery import end_unfinished_calls
 from gateway.registry import Registry
@@ -180,7 +181,8 @@ class Gateway:
         """
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self._engines.close)
-            stack.push_async_callback(asyncio.to_thread, self._observer.close, TRACES_SECONDS)
+            # On a thread that nobody waits for but here: it must not hold up the end of the process.
+            stack.push_async_callback(in_daemon_thread, partial(self._observer.close, TRACES_SECONDS))
             self._http_port = await self._open_http(stack)
             stack.push_async_callback(self._ending.close_store)
             if not await self._unless_stopped(self._start()):

@@ -90,7 +90,7 @@ class Interims:
         self._settings = delivery
 
     def _stop(self, queue: str) -> None:
-        del self._senders[queue]
+        self._senders.pop(queue).abandon()
         if task := self._running.pop(queue, None):
             task.cancel()
 
@@ -221,6 +221,11 @@ class InterimSender:
             self._shed(interim)
             if attempt := self._attempts.get(interim.event_id):
                 attempt.cancel()
+
+    def abandon(self) -> None:
+        """Send no more at all."""
+        for call_id in self._newest.calls:
+            self.end(call_id)
 
     async def _attempt(self, poster: Poster, interim: EncodedInterim) -> bool:
         """Make the attempt and tell whether it was accepted; never raise, for that would end the sender."""

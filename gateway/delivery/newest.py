@@ -21,6 +21,11 @@ class Newest:
         self._waiting: dict[str, EncodedInterim] = {}
         self._on_their_way: dict[str, EncodedInterim] = {}
 
+    @property
+    def calls(self) -> set[str]:
+        """The calls of which something waits or is on its way."""
+        return {each.call_id for place in (self._waiting, self._on_their_way) for each in place.values()}
+
     def put(self, interim: EncodedInterim) -> EncodedInterim | None:
         """Let an interim wait; give the one that is shed for it."""
         older = self._waiting.get(interim.utterance_id)
