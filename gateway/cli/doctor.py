@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import sys
 from itertools import chain
 from pathlib import Path
@@ -23,9 +24,12 @@ from gateway.doctor.traps import traps
 from gateway.state import state_directory
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from config.settings import Settings
+
+WRITTEN_OUT = re.compile(r"whsec_|(?:secret|auth_tokens)\W+[A-Za-z0-9_-]{16,}")
+"""A secret itself, and not where it lies."""
 
 MARKS = {Severity.OK: ("✓", "green"), Severity.WARNING: ("!", "yellow"), Severity.ERROR: ("✗", "red")}
 WORST = {Severity.OK: 0, Severity.WARNING: 0, Severity.ERROR: 1}
@@ -77,7 +81,7 @@ def _examine(settings: Settings, file: Path | None) -> Iterator[Finding]:
     """Look at everything; what breaks off is told, and the rest goes on."""
     directory = state_directory(settings)
     running = asyncio.run(_is_running(directory))
-    looks = (
+    looks: tuple[Callable[[], Iterable[Finding]], ...] = (
         lambda: [software.python()],
         software.packages,
         lambda: [software.processor()],
@@ -95,9 +99,9 @@ def _examine(settings: Settings, file: Path | None) -> Iterator[Finding]:
     return chain.from_iterable(_looked(look) for look in looks)
 
 
-def _looked(look: object) -> list[Finding]:
+def _looked(look: Callable[[], Iterable[Finding]]) -> list[Finding]:
     try:
-        return list(look())  # type: ignore[operator]
+        return list(look())
     except Exception as problem:  # noqa: BLE001  ours, or a machine of a kind that nobody foresaw: the rest is worth knowing
         return [error("doctor", f"an examination broke off: {problem!r}", "tell us, with the output of --json")]
 
@@ -114,9 +118,9 @@ def _secrets(file: Path | None) -> Iterator[Finding]:
     """Look whether others may read a settings file in which secrets stand."""
     if file is None or not file.stat().st_mode & 0o004:
         return
-    if "whsec_" in file.read_text() or "secret: " in file.read_text():
+    if WRITTEN_OUT.search(file.read_text()):
         remedy = f"chmod 640 {file}, or name where secrets lie: {{file: PATH}}, {{credential: NAME}}"
-        yield warning("secrets", f"everybody on this machine may read {file}, and secrets may stand in it", remedy)
+        yield warning("secrets", f"everybody on this machine may read {file}, and secrets stand in it", remedy)
 
 
 def _print(findings: list[Finding]) -> None:

@@ -34,6 +34,7 @@ class Patient:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.file = folder / "gateway.yaml"
+        self.mode = 0o600
         self.settings: dict[str, Any] = {
             "state_dir": str(folder / "state"),
             "audiosocket": [{"port": 0}],
@@ -48,7 +49,7 @@ class Patient:
     def examine(self, *arguments: str, prepare: Callable[[], None] | None = None) -> tuple[int, dict[str, str]]:
         """Run the command; give its exit status, and what is wrong by its check."""
         self.file.write_text(yaml.safe_dump(self.settings))
-        self.file.chmod(0o600)
+        self.file.chmod(self.mode)
         told = subprocess.run(
             [sys.executable, "-m", "gateway", "doctor", "--config", str(self.file), "--json", "--quiet", *arguments],
             env=CLEAN | {"XDG_CACHE_HOME": str(self.folder / "cache")},
@@ -206,6 +207,22 @@ def test_a_certificate_that_is_not_there(patient: Patient) -> None:
     tls = {"certificate": str(patient.folder / "cert.pem"), "key": str(patient.folder / "key.pem")}
     patient.settings["http"] |= {"tls": tls}
     assert "cannot read tls.certificate" in patient.examine()[1]["tls"]
+
+
+@pytest.mark.parametrize(
+    ("secret", "told"),
+    [("0123456789abcdef" * 2, True), ({"file": "{}/a-secret-in-a-file"}, False)],
+    ids=["text", "file"],
+)
+def test_a_secret_that_everybody_may_read(patient: Patient, secret: Any, *, told: bool) -> None:
+    if isinstance(secret, dict):
+        (patient.folder / "a-secret-in-a-file").write_text("0123456789abcdef" * 2)
+        secret = {"file": secret["file"].format(patient.folder)}
+    patient.settings["http"] |= {"tokens": [{"name": "pbx", "secret": secret}]}
+    patient.mode = 0o644
+    assert ("secrets" in patient.examine()[1]) is told
+    patient.mode = 0o640
+    assert "secrets" not in patient.examine()[1]
 
 
 def test_traps_of_pbx_and_service(patient: Patient) -> None:
