@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
@@ -150,6 +151,7 @@ class AdminApi:
     async def _change(self, names: dict[str, str]) -> web.Response:
         """Begin to load; the answer does not wait for what can take minutes."""
         self._jobs.begin("load models", self._control.load_models(**names))
+        await asyncio.sleep(0)  # it has begun, and the answer tells of it
         return json_answer(self._models(), 202, {hdrs.LOCATION: "/admin/models"})
 
     def _models(self) -> dict[str, Any]:

@@ -320,6 +320,26 @@ async def test_models_are_loaded_by_name(home: House) -> None:
     assert [each["text"] for each in home.inbox.of("transcript.final")][1:] == ["after"]
 
 
+async def test_the_answer_tells_what_is_being_loaded(desk: Desk) -> None:
+    first, loaded = [FakeEngine()], asyncio.Event()
+
+    async def load(_models: Models) -> FakeEngine:
+        if first:
+            return first.pop()
+        await loaded.wait()
+        raise ModelLoadError("no memory")
+
+    async with house(desk.state_dir, load=load, **ADMIN) as home:
+        status, told = await admin(home, "POST", "/admin/models/load", json={"final": "small"})
+        assert (status, told["loading"], told["error"]) == (202, "base, small", None)
+        status, told = await admin(home, "POST", "/admin/models/load", json={"final": "medium"})
+        assert (status, told["error"]["code"]) == (409, "busy")
+        loaded.set()
+        while told["error"] != "no memory":
+            _, told = await admin(home, "GET", "/admin/models")
+        assert told["loading"] is None
+
+
 @pytest.mark.parametrize("name", ["/etc", "../small", "somebody/model", "/var/lib/models/../../etc"])
 async def test_models_that_nobody_may_name_are_not_loaded(home: House, name: str) -> None:
     status, told = await admin(home, "POST", "/admin/models/load", json={"final": name})
