@@ -9,10 +9,13 @@ import ipaddress
 from typing import TYPE_CHECKING
 
 from aiohttp import hdrs
+from yarl import URL
 
 from adapters.sockets import is_within, networks
+from adapters.wire.access import FORWARDING
+from config.checks import is_loopback
 from gateway.http.errors import ApiError
-from gateway.http.proxies import seen_of
+from gateway.http.proxies import NO_HOST, seen_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,7 +38,7 @@ class Onlookers:
 
     def check(self, request: web.BaseRequest) -> None:
         """Let a request pass. Raises ApiError."""
-        if self._settings().accept_anybody or self._is_near(seen_of(request).client):
+        if self._settings().accept_anybody or _is_local(request) or self._is_monitor(seen_of(request).client):
             return
         authorization = request.headers.getall(hdrs.AUTHORIZATION, ())
         if authorization:
@@ -44,11 +47,27 @@ class Onlookers:
         raise ApiError(
             401,
             "unauthorized",
-            "this page is for this machine, for addresses of http.monitors, and with a token of http.tokens:"
-            " Authorization: Bearer TOKEN",
+            "this page is for this machine, by the name 127.0.0.1 or localhost, for addresses of http.monitors,"
+            " and with a token of http.tokens: Authorization: Bearer TOKEN",
             {hdrs.WWW_AUTHENTICATE: "Bearer"},
         )
 
-    def _is_near(self, client: str) -> bool:
-        address = ipaddress.ip_address(client)
-        return address.is_loopback or is_within(address, networks(self._settings().monitors))
+    def _is_monitor(self, client: str) -> bool:
+        return is_within(ipaddress.ip_address(client), networks(self._settings().monitors))
+
+
+def _is_local(request: web.BaseRequest) -> bool:
+    """Tell whether a client is on this machine, and speaks to it as such.
+
+    A proxy may be there, too, for others; and a browser, with a page from anywhere: that asks for another host.
+    """
+    headers = request.headers
+    proxied = any(name in headers for name in FORWARDING)
+    return not proxied and is_loopback(seen_of(request).client) and _names_this(headers.get(hdrs.HOST, NO_HOST))
+
+
+def _names_this(host: str) -> bool:
+    try:
+        return is_loopback(URL(f"http://{host}").host or "")
+    except ValueError:
+        return False

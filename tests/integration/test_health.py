@@ -183,6 +183,22 @@ async def test_a_stranger_may_not_read_it(tmp_path: Path, page: str) -> None:
         assert (await get(home.http_port, page))[0] == 200
 
 
+@pytest.mark.parametrize(
+    "headers",
+    [FROM_ELSEWHERE, {"Forwarded": "for=192.0.2.9"}, {"Via": "1.1 proxy"}, {"Host": "evil.example"}, {"Host": "[::"}],
+    ids=str,
+)
+async def test_neither_a_proxy_nor_a_browser_makes_strangers_local(home: House, headers: dict[str, str]) -> None:
+    status, _ = await get(home.http_port, "/status", **headers)
+    assert status == 401
+
+
+async def test_this_machine_goes_by_several_names(tmp_path: Path) -> None:
+    async with house(tmp_path, HTTP__PUBLIC_URL="https://calls.example") as home:
+        for host in ("localhost", "127.0.0.1:8080", "[::1]:8080"):
+            assert (await get(home.http_port, "/status", Host=host))[0] == 200
+
+
 @pytest.mark.parametrize("changes", [{"HTTP__MONITORS": '["192.0.2.0/24"]'}, {"HTTP__ACCEPT_ANYBODY": "true"}], ids=str)
 async def test_who_is_let_in_may(tmp_path: Path, changes: dict[str, Any]) -> None:
     async with house(tmp_path, **PROXY, **changes) as home:
