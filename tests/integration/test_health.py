@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -11,6 +13,7 @@ import pytest
 
 from gateway import __version__
 from gateway.cli.control import request
+from gateway.delivery.database import FILE_NAME
 from gateway.service import Gateway
 from gateway.status import Status
 from tests.fakes import FakeEngine
@@ -103,6 +106,42 @@ async def test_a_gateway_that_drains_lives_and_is_not_ready(home: House) -> None
     assert (await get(home.http_port, "/health/live"))[0] == 200
     assert (await get(home.http_port, "/health/startup"))[0] == 200
     await line.hang_up()
+
+
+async def test_a_decode_that_does_not_end_is_no_life(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.pulse.OVERRUN_SECONDS", 0.2)
+    engine = FakeEngine(held=True)
+    async with house(tmp_path, engine=engine, MODELS__DECODE_LIMIT_SECONDS=0.1) as home:
+        assert (await get(home.http_port, "/health/live"))[0] == 200
+        line = await home.call(SPEECH + PAUSE)
+        await engine.wait_begun(1)
+        async with asyncio.timeout(30):
+            while (await get(home.http_port, "/health/live"))[0] == 200:
+                pass
+        stuck = {"status": "stuck", "reasons": ["a decode has been running for too long"]}
+        assert await get(home.http_port, "/health/live") == (503, stuck)
+        await engine.let_go()
+        await home.inbox.wait("transcript.final")
+        assert (await get(home.http_port, "/health/live"))[0] == 200
+        await line.hang_up()
+
+
+async def test_a_disk_that_takes_nothing_is_no_death(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.delivery.database.BUSY_SECONDS", 0.1)
+    monkeypatch.setattr("gateway.delivery.writer.RETRY_SECONDS", 0.1)
+    monkeypatch.setattr("gateway.pulse.STORE_SECONDS", 1.0)  # a round is shorter
+    async with house(tmp_path) as home:
+        line = await home.call(SPEECH + PAUSE)
+        await home.inbox.wait("transcript.final")
+        with closing(sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)) as neighbour:
+            neighbour.execute("BEGIN EXCLUSIVE")
+            await line.hang_up()
+            while (await get(home.http_port, "/health/ready"))[0] == 200:
+                pass
+            end = asyncio.get_running_loop().time() + 2.0
+            while asyncio.get_running_loop().time() < end:
+                assert (await get(home.http_port, "/health/live"))[0] == 200
+        await home.inbox.wait("call.ended")
 
 
 async def test_the_status_tells_what_there_is(home: House) -> None:
