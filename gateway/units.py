@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 PROGRAM = "/opt/linescribe/bin/linescribe"
 """What stands in the files that are shipped."""
@@ -24,10 +24,19 @@ def source() -> Path:
     return packaged if packaged.is_dir() else Path(__file__).parent.parent / "systemd"
 
 
-def files(*, program: str, config: str, instance: str | None, gpu: bool, version: int) -> Iterator[tuple[Path, str]]:
+def files(
+    *,
+    program: str,
+    config: str,
+    instance: str | None,
+    gpu: bool,
+    version: int,
+    credentials: Sequence[str] = (),
+) -> Iterator[tuple[Path, str]]:
     """Give each file by its path below /, for systemd of a version.
 
     `instance` asks for the template, of which any number may run; its settings are then /etc/linescribe/INSTANCE.yaml.
+    `credentials` are secrets and where they lie, each NAME:PATH.
     """
     at = "@" if instance else ""
     for name in (f"linescribe{at}.service", f"linescribe-models{at}.service"):
@@ -36,6 +45,10 @@ def files(*, program: str, config: str, instance: str | None, gpu: bool, version
     for name, wanted in drop_ins.items():
         if wanted:
             yield UNITS / f"linescribe{at}.service.d" / name, _read(name)
+    if credentials:
+        one = f"@{instance}" if instance else ""  # not every instance has the same
+        lines = "\n".join(f"LoadCredential={each}" for each in credentials)
+        yield UNITS / f"linescribe{one}.service.d" / "credentials.conf", f"[Service]\n{lines}\n"
 
 
 def _read(name: str) -> str:

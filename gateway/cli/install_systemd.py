@@ -36,9 +36,18 @@ state_dir: /var/lib/{state}
 @click.option("--write", is_flag=True, help="Write the files, as root, instead of printing them.")
 @click.option("--root", type=click.Path(path_type=Path), default=Path("/"), help="Write below here.  [default: /]")
 @click.option("--instance", metavar="NAME", help="One of several gateways: linescribe@NAME, /etc/linescribe/NAME.yaml.")
+@click.option(
+    "--credential",
+    "credentials",
+    metavar="NAME:PATH",
+    multiple=True,
+    help="A secret in a file that root alone may read; the settings name it {credential: NAME}. Any number.",
+)
 @click.option("--gpu", is_flag=True, help="Let it reach NVIDIA's GPUs.")
 @click.option("--program", metavar="PATH", help="The command linescribe.  [default: the one that runs now]")
-def install_systemd(*, write: bool, root: Path, instance: str | None, gpu: bool, program: str | None) -> None:
+def install_systemd(
+    *, write: bool, root: Path, instance: str | None, credentials: tuple[str, ...], gpu: bool, program: str | None
+) -> None:
     """Print or write what systemd needs to run the gateway as a service.
 
     The unit runs it as a user that exists only meanwhile, with next to no rights, restarts it when it dies or is stuck,
@@ -50,11 +59,23 @@ def install_systemd(*, write: bool, root: Path, instance: str | None, gpu: bool,
       linescribe install-systemd                     look at it
       sudo linescribe install-systemd --write --gpu
       sudo linescribe install-systemd --write --instance sales
+      sudo linescribe install-systemd --write --credential crm:/etc/linescribe/credentials/crm
     """
     if instance is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", instance):
         raise click.BadParameter("expected letters, digits, '_', '-' and '.'", param_hint="--instance")
+    if wrong := [each for each in credentials if not re.fullmatch(r"[A-Za-z0-9_.-]+:/\S+", each)]:
+        raise click.BadParameter(f"expected NAME:/WHOLE/PATH, got {wrong[0]!r}", param_hint="--credential")
     command = _command(program)
-    made = list(files(program=command, config=CONFIG, instance=instance, gpu=gpu, version=_version()))
+    made = list(
+        files(
+            program=command,
+            config=CONFIG,
+            instance=instance,
+            gpu=gpu,
+            version=_version(),
+            credentials=credentials,
+        )
+    )
     name = f"linescribe-{instance}" if instance else "linescribe"
     config = Path(CONFIG).with_name(f"{instance}.yaml") if instance else Path(CONFIG)
     settings = config.relative_to("/"), SETTINGS.format(config=config, state=name)

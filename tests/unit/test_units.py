@@ -113,6 +113,22 @@ def test_an_instance_has_its_own_settings_and_state(tmp_path: Path) -> None:
     assert "state_dir: /var/lib/linescribe-sales\n" in (tmp_path / "etc/linescribe/sales.yaml").read_text()
 
 
+def test_secrets_are_handed_over_by_systemd(tmp_path: Path) -> None:
+    secrets = ("--credential", "crm:/etc/linescribe/crm", "--credential", "pbx:/etc/linescribe/pbx")
+    assert install("--write", "--root", str(tmp_path), *secrets)[0] == 0
+    drop_in = tmp_path / "etc/systemd/system/linescribe.service.d/credentials.conf"
+    assert drop_in.read_text() == (
+        "[Service]\nLoadCredential=crm:/etc/linescribe/crm\nLoadCredential=pbx:/etc/linescribe/pbx\n"
+    )
+    assert install("--write", "--root", str(tmp_path), *secrets, "--instance", "sales")[0] == 0
+    assert (tmp_path / "etc/systemd/system/linescribe@sales.service.d/credentials.conf").exists()
+
+
+@pytest.mark.parametrize("credential", ["crm", "crm:relative", ":/etc/crm", "crm:/etc/a b", "crm:/etc/a\nUser=root"])
+def test_a_secret_that_lies_nowhere_is_refused(credential: str) -> None:
+    assert install("--credential", credential)[0] == 2
+
+
 @pytest.mark.parametrize("name", ["", "a/b", "..", "a b", "%i"])
 def test_a_name_that_no_unit_can_have_is_refused(name: str) -> None:
     assert install("--instance", name)[0] == 2
