@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import msgspec
 from aiohttp import web
 
-from gateway import __version__
 from gateway.http.bodies import json_answer
 from gateway.status import Stage
 
@@ -39,7 +38,7 @@ class HealthPages:
 
     async def _index(self, _request: web.Request) -> web.Response:
         pages = [*self.PATHS[1:], *StatusPages.PATHS, "/metrics", "/metrics.json"]
-        return _page({"name": "linescribe", "version": __version__, "pages": sorted(pages)})
+        return _page({"name": "linescribe", "pages": sorted(pages)})
 
     async def _live(self, _request: web.Request) -> web.Response:
         return _verdict("alive", "stuck", self._stuck())

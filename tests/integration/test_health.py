@@ -93,7 +93,7 @@ async def test_the_short_names_are_the_same_pages(home: House) -> None:
         assert await get(home.http_port, short) == await get(home.http_port, page)
     assert (await get(home.http_port, "/status"))[1].keys() == (await get(home.http_port, "/health/status"))[1].keys()
     _, index = await get(home.http_port, "/")
-    assert index["version"] == __version__
+    assert index.keys() == {"name", "pages"}  # which version it is, strangers need not know
     for page in index["pages"]:
         assert (await get(home.http_port, page))[0] == 200
 
