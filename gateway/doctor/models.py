@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 DRIVER = "libcuda.so.1"
 
 FACTORS = {"int8": 0.6, "int8_float16": 0.6, "float16": 1.1, "float32": 2.1, "auto": 1.1}
-"""Memory of a model for a byte of its weights, which are half-precision on disk; measured with base and small."""
+"""Memory of a model for a byte of its weights, which are half-precision on disk: roughly, and rather too much."""
 
 APART_BYTES = 300_000_000
 """Libraries, and what a batch takes, of one process."""
@@ -33,8 +33,8 @@ APART_BYTES = 300_000_000
 UNKNOWN_BYTES = 3_000_000_000
 """Taken for weights that are not here: large-v3 has as many."""
 
-SIZES = {"tiny": 78, "base": 148, "small": 484, "medium": 1530, "large": 3090, "turbo": 1620, "distil": 1510}
-"""Megabytes, by what a name begins with."""
+SIZES = {"turbo": 1620, "distil": 1510, "tiny": 78, "base": 148, "small": 484, "medium": 1530, "large": 3090}
+"""Megabytes, by what stands in a name: the first that does."""
 
 
 def weights(settings: Models) -> Iterator[Finding]:
@@ -86,8 +86,8 @@ def wanted_bytes(settings: Models) -> int:
 
 
 def _size(name: str) -> int:
-    short = name.rsplit("/", 1)[-1].removeprefix("faster-whisper-")
-    found = [size for begins, size in SIZES.items() if short.startswith(begins)]
+    short = name.rsplit("/", 1)[-1]
+    found = [size for word, size in SIZES.items() if word in short]
     return found[0] * 1_000_000 if found else UNKNOWN_BYTES
 
 
