@@ -74,6 +74,11 @@ class Backlog:
         """Tell how many of a kind wait."""
         return len(self._jobs[kind])
 
+    @property
+    def waiting(self) -> dict[DecodeKind, int]:
+        """How many wait, by kind."""
+        return {kind: self.count(kind) for kind in DecodeKind}
+
     def refresh(self, now: float, running: Iterable[Job]) -> float:
         """Tell how long that track has been waiting for its next interim that waits longest, running ones included."""
         jobs = (*self._jobs[DecodeKind.INTERIM].values(), *running)

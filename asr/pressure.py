@@ -47,6 +47,13 @@ class Pressure:
     """Follows the measures against the marks of the settings."""
 
     def __init__(self, settings: Interims) -> None:
+        self.adopt(settings)
+        self._level = Level.NORMAL
+        self._eased_at: float | None = None
+        """Since when the measures have been below what keeps the level."""
+
+    def adopt(self, settings: Interims) -> None:
+        """Go by other marks from here on; the level stays what it is until it is looked at."""
         self._marks = {
             Level.ELEVATED: Measures(
                 wait_seconds=settings.elevated_wait_ms / 1000,
@@ -61,9 +68,6 @@ class Pressure:
                 interims=_mark(settings.critical_interims),
             ),
         }
-        self._level = Level.NORMAL
-        self._eased_at: float | None = None
-        """Since when the measures have been below what keeps the level."""
 
     def update(self, now: float, measures: Measures) -> Level:
         """Take the measures as they are now; give the level."""

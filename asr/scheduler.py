@@ -69,11 +69,6 @@ class Scheduler:
         self._closed = False
 
     @property
-    def waiting(self) -> dict[DecodeKind, int]:
-        """Requests that wait, by kind."""
-        return {kind: self.backlog.count(kind) for kind in DecodeKind}
-
-    @property
     def level(self) -> Level:
         """How hard pressed it is."""
         now, finals = self._clock(), self.backlog.count(DecodeKind.FINAL)
@@ -115,7 +110,7 @@ class Scheduler:
     def adjust(self, limits: Limits, interims: Interims) -> None:
         """Keep to other limits from here on; what waits already stays."""
         self.backlog.limits = limits
-        self._pressure = Pressure(interims)
+        self._pressure.adopt(interims)
 
     def submit(self, request: DecodeRequest) -> asyncio.Future[Hypothesis]:
         """Queue a request; an interim takes the place of the one of its stream that waits.

@@ -92,7 +92,7 @@ class Control:
             self._parts.supervisor.reloading()
             try:
                 return await self._reload(await asyncio.to_thread(self._read))
-            except Exception as error:
+            except Exception as error:  # of whatever kind: the log says that nothing has changed, and it goes on
                 log.error("settings not taken over: nothing has changed", error=str(error))  # noqa: TRY400  for the operator
                 raise
             finally:

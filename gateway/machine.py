@@ -115,13 +115,15 @@ class Gpus:
     def __init__(self) -> None:
         self._nvml: Any = None
         try:
-            self._nvml = importlib.import_module("pynvml")
-            self._nvml.nvmlInit()
+            nvml: Any = importlib.import_module("pynvml")
         except ImportError:
-            self._nvml = None
-        except Exception as error:  # noqa: BLE001  NVML's own, of a class that is only known where it is installed
+            return
+        try:
+            nvml.nvmlInit()
+        except nvml.NVMLError as error:
             log.debug("no GPU can be seen", error=str(error))
-            self._nvml = None
+            return
+        self._nvml = nvml
 
     def look(self) -> tuple[Gpu, ...]:
         """Tell of each."""

@@ -11,10 +11,11 @@ import structlog
 from adapters.stream import RefusalReason, StreamEnd
 from adapters.twilio.prospect import Prospect
 from gateway.door import Door
+from gateway.expected import Expected
 from gateway.finding import find_call
 from gateway.ids import uuid7
 from gateway.joining import announced, facts, join_key, voucher_of
-from gateway.registrations import RegistrationConflictError, Registrations, RegistrationsFullError
+from gateway.registrations import RegistrationsFullError
 from gateway.session import CallSession
 from gateway.settling import settings_for
 
@@ -44,13 +45,11 @@ class Registry:
 
     def __init__(self, means: Means, routes: Routes, random_bytes: Callable[[int], bytes]) -> None:
         self.door = Door(means.settings.calls, means.decoder)
-        self._registrations = Registrations(means.settings.calls.max_registrations)
+        self._expected = Expected(means.settings.calls.max_registrations)
         self.adopt(means, routes)
         self._random_bytes = random_bytes
         self._calls: dict[str, CallSession] = {}
         self._joinable: dict[JoinKey, CallSession] = {}
-        self._came: dict[str, tuple[CallSession, Registration]] = {}
-        """Streams of calls in progress that were registered, by stream id."""
         self._group: asyncio.TaskGroup | None = None
         self._draining = False
         self._changed = asyncio.Event()
@@ -61,7 +60,7 @@ class Registry:
         self.means = means
         self._routes = routes
         self._limits = means.settings.calls
-        self._registrations.limit = self._limits.max_registrations
+        self._expected.coming.limit = self._limits.max_registrations
         self.door.adopt(self._limits)
 
     @property
@@ -123,47 +122,26 @@ class Registry:
 
         Raises RegistrationConflictError, RegistrationsFullError, and Refusal when no new calls are taken.
         """
-        came = self._came.get(registration.stream_id)
-        if came is not None and came[0].open:
-            if came[1] != registration:
-                raise RegistrationConflictError(registration.stream_id)
-            return came[0]
+        if session := self._expected.call_of(registration):
+            return session
         now = self.means.clock()
-        known = self._registrations.find(registration.stream_id, now) is not None
+        known = self._expected.coming.find(registration.stream_id, now) is not None
         reason = None if known else self._why_no_more()
         if reason and not self._is_open((registration.account, registration.external_call_id)):
             raise self.door.refusal(reason)
         try:
-            return self._registrations.add(registration, now, now + expires_in_seconds)
+            return self._expected.coming.add(registration, now, now + expires_in_seconds)
         except RegistrationsFullError:
             self.door.refusal(RefusalReason.FULL)
             raise
 
     def registered(self, name: str, account: str) -> list[Registration]:
         """Give what an account has announced and has not come yet, by a stream's name or its call's."""
-        return self._registrations.named(name, account, self.means.clock())
+        return self._expected.coming.named(name, account, self.means.clock())
 
     def forget(self, registration: Registration) -> None:
         """Take an announcement back."""
-        self._registrations.forget(registration.stream_id)
-
-    def _announced(self, stream_id: str | None, listener: Listener, now: float) -> Registration | None:
-        """Find what was announced of a stream, also when it breaks off and comes again while its call is open."""
-        if stream_id is None or not listener.takes_announced:
-            return None
-        found = self._registrations.find(stream_id, now)
-        came = self._came.get(stream_id)
-        if found is None and came is not None and came[0].open:
-            found = came[1]
-        if found is not None and listener.account not in {None, found.account}:
-            log.warning(
-                "stream registered for another account than its listener's",
-                listener=listener.name,
-                account=found.account,
-                wanted=listener.account,
-            )
-            return None
-        return found
+        self._expected.coming.forget(registration.stream_id)
 
     def _is_open(self, key: JoinKey) -> bool:
         session = self._joinable.get(key)
@@ -190,7 +168,7 @@ class Registry:
 
     def _may_join(self, listener: Listener, external_call_id: str | None, now: float, vouched_by: str | None) -> bool:
         """Tell whether a stream may turn out to be of a call in progress."""
-        announced = self._announced(external_call_id, listener, now)
+        announced = self._expected.find(external_call_id, listener, now)
         if announced is not None:
             return self._is_open((announced.account, announced.external_call_id))
         voucher = voucher_of(listener, vouched_by)
@@ -202,7 +180,7 @@ class Registry:
 
     def admit(self, offer: StreamOffer, peer: Peer, arrived_at: float) -> CallStream:
         """Take a stream into its call, or open one for it. Raises Refusal."""
-        registration = self._announced(offer.started.stream_id, offer.listener, arrived_at)
+        registration = self._expected.find(offer.started.stream_id, offer.listener, arrived_at)
         if registration is None and offer.listener.registered_only:
             raise self.door.refusal(RefusalReason.UNREGISTERED)
         if registration is not None:
@@ -215,8 +193,7 @@ class Registry:
         elif len(session.streams) >= self._limits.max_streams or len(session.tracks) >= MOST_TRACKS:
             raise self.door.refusal(RefusalReason.FULL)
         if registration is not None:
-            self._registrations.forget(registration.stream_id)
-            self._came[registration.stream_id] = (session, registration)
+            self._expected.has_come(registration, session)
         return session.join(offer, peer, settings, arrived_at)
 
     def _begin(self, offer: StreamOffer, settings: CallSettings, key: JoinKey | None, arrived_at: float) -> CallSession:
@@ -258,7 +235,7 @@ class Registry:
                 session.end(StreamEnd.ERROR)
         if now >= self._expire_at:
             self._expire_at = now + EXPIRE_SECONDS
-            for late in self._registrations.expire(now):
+            for late in self._expected.coming.expire(now):
                 log.warning("registered stream never came", stream_id=late.stream_id, account=late.account)
 
     def _tick_door(self, now: float) -> None:
@@ -299,5 +276,4 @@ class Registry:
         self.means.tallies.heard.add(track.media for track in session.tracks.values())
         if key and self._joinable.get(key) is session:
             del self._joinable[key]
-        for stream_id in [name for name, (other, _) in self._came.items() if other is session]:
-            del self._came[stream_id]
+        self._expected.forget_call(session)

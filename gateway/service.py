@@ -129,6 +129,11 @@ class Gateway:
             self._scheduler, self._deliveries, lambda: self._registry.settings.models.decode_limit_seconds
         )
         self._tokens = Tokens(settings.http.tokens)
+        self._build_operation(read or (lambda: settings))
+        self._build_servers()
+
+    def _build_operation(self, read: Callable[[], Settings]) -> None:
+        """Build what an operator sees of the gateway, and reaches it by."""
         parts = Parts(
             registry=self._registry,
             scheduler=self._scheduler,
@@ -139,11 +144,10 @@ class Gateway:
             life=self._life,
             supervisor=self._supervisor,
         )
-        self.control = Control(settings, parts, read=read or (lambda: settings), drain=self.stop, wall=wall)
+        self.control = Control(self._settings, parts, read=read, drain=self.stop, wall=wall)
         self._surface = Surface(
             parts, self.control, stuck=lambda: self._pulse.stuck(clock()), unready=self._unready, clock=clock, wall=wall
         )
-        self._build_servers()
 
     def _build_servers(self) -> None:
         settings, registry = self._settings, self._registry

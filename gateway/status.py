@@ -139,7 +139,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     delivery: DeliveryStatus
 
 
-class Onlooker:
+class Reporter:
     """Draws it up from what metrics are read from, too."""
 
     def __init__(
@@ -202,7 +202,7 @@ class Onlooker:
         queue = self._queue
         return QueueStatus(
             backpressure=queue.level.name.lower(),
-            waiting={str(kind): count for kind, count in queue.waiting.items()},
+            waiting={str(kind): count for kind, count in queue.backlog.waiting.items()},
             final_wait_seconds=round(queue.predicted_wait(self._clock()), 3),
             audio_seconds={place: round(seconds, 1) for place, seconds in queue.backlog.places.items()},
         )

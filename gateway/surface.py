@@ -23,7 +23,7 @@ from gateway.machine import Machine
 from gateway.metrics import Metrics
 from gateway.model_names import ModelNames
 from gateway.state import state_directory
-from gateway.status import Onlooker, Stage
+from gateway.status import Reporter, Stage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -62,19 +62,19 @@ class Surface:
         self._settings = control.settings
         sources = parts.registry, parts.registry.door, parts.scheduler, parts.deliveries, parts.engines
         self._health = HealthPages(parts.life, stuck, unready)
-        self._onlooker = Onlooker(parts.life, *sources, unready=unready, clock=clock, wall=wall)
+        self._reporter = Reporter(parts.life, *sources, unready=unready, clock=clock, wall=wall)
         self._metrics = Metrics(*sources, clock=clock, wall=wall)
         self._machine = Machine(lambda: parts.engines.pids)
         self._jobs = Jobs()
         names = ModelNames(
             (self._settings.models.interim, self._settings.models.final), self._settings.admin.model_directories
         )
-        self._admin = AdminApi(control, names, self._onlooker, self._jobs)
+        self._admin = AdminApi(control, names, self._reporter, self._jobs)
 
     def pages(self) -> list[web.RouteDef]:
         """List the pages of the HTTP port."""
         onlookers = Onlookers(lambda: self._parts.registry.settings.http, self._parts.tokens)
-        status = StatusPages(self._onlooker, self._machine.look, onlookers)
+        status = StatusPages(self._reporter, self._machine.look, onlookers)
         metrics = MetricsPages(self._metrics, self._machine.look, onlookers)
         return [*self._health.routes(), *status.routes(), *metrics.routes()]
 

@@ -1,4 +1,7 @@
-"""What the dashboard shows, row by row: each panel's title, what it means, its unit, its queries and their legends."""
+"""What the dashboard shows, row by row: each panel's title, what it means, its unit, its queries and their legends.
+
+It is one table, and so one file, though it is longer than others.
+"""
 
 from __future__ import annotations
 

@@ -21,6 +21,12 @@ BAD_SETTINGS = 2
 """Exit status of every command that is given settings it cannot use."""
 
 
+config_option = click.option(
+    "--config", "-c", "file", type=click.Path(path_type=Path), envvar="LINESCRIBE_CONFIG", help="Settings file (YAML)."
+)
+"""For every command that is given the settings of a gateway."""
+
+
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path), required=False, envvar="LINESCRIBE_CONFIG")
 def check_config(file: Path | None) -> None:

@@ -12,7 +12,7 @@ import aiohttp
 import click
 import msgspec
 
-from gateway.cli.check_config import settings_or_exit
+from gateway.cli.check_config import config_option, settings_or_exit
 from gateway.http.control_socket import NAME, reachable
 from gateway.state import state_directory
 
@@ -36,14 +36,7 @@ class ControlError(Exception):
 def gateway_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add --config and --state-dir, and hand over the gateway's state directory as `directory`."""
 
-    @click.option(
-        "--config",
-        "-c",
-        "file",
-        type=click.Path(path_type=Path),
-        envvar="LINESCRIBE_CONFIG",
-        help="Settings file of the gateway (YAML): it tells where its state directory is.",
-    )
+    @config_option
     @click.option(
         "--state-dir",
         type=click.Path(path_type=Path),

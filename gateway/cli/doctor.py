@@ -6,7 +6,6 @@ import asyncio
 import re
 import sys
 from itertools import chain
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -16,6 +15,7 @@ from rich.text import Text
 
 from config.errors import ConfigError
 from config.load import load
+from gateway.cli.check_config import config_option
 from gateway.cli.control import ControlError, request
 from gateway.cli.models_options import log_warnings
 from gateway.doctor import machine, models, network, software
@@ -25,6 +25,7 @@ from gateway.state import state_directory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
 
     from config.settings import Settings
 
@@ -37,9 +38,7 @@ STRICT = WORST | {Severity.WARNING: 3}
 
 
 @click.command()
-@click.option(
-    "--config", "-c", "file", type=click.Path(path_type=Path), envvar="LINESCRIBE_CONFIG", help="Settings file (YAML)."
-)
+@config_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 @click.option("--strict", is_flag=True, help="Exit with status 3 where there are warnings alone.")
 @click.option("--quiet", "-q", is_flag=True, help="Tell only what is wrong.")

@@ -19,10 +19,9 @@ from asr.weights import WeightsError, unheard
 from gateway.bearing import FREE_SHARE
 from gateway.benching import Plan, measure, utterances
 from gateway.capacity import batch_sizes, people
-from gateway.cli.check_config import settings_or_exit
+from gateway.cli.check_config import config_option, settings_or_exit
 from gateway.cli.models_options import (
     as_json_option,
-    config_option,
     fail,
     log_warnings,
     model_option,

@@ -9,8 +9,8 @@ import click
 from rich.filesize import decimal
 
 from asr.weights import WeightsError, resolve
-from gateway.cli.check_config import settings_or_exit
-from gateway.cli.models_options import complain, config_option, log_warnings, stopped
+from gateway.cli.check_config import config_option, settings_or_exit
+from gateway.cli.models_options import complain, log_warnings, stopped
 from gateway.cli.transfers import transfers
 from gateway.models import cache_dir
 

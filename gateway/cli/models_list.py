@@ -11,8 +11,8 @@ from rich.filesize import decimal
 from rich.table import Table
 from rich.text import Text
 
-from gateway.cli.check_config import settings_or_exit
-from gateway.cli.models_options import as_json_option, cannot_read_cache, config_option
+from gateway.cli.check_config import config_option, settings_or_exit
+from gateway.cli.models_options import as_json_option, cannot_read_cache
 from gateway.inventory import inventory
 from gateway.models import cache_dir
 

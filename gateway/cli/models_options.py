@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import click
@@ -17,9 +16,6 @@ if TYPE_CHECKING:
 
 INTERRUPTED = 130
 
-config_option = click.option(
-    "--config", "-c", "file", type=click.Path(path_type=Path), envvar="LINESCRIBE_CONFIG", help="Settings file (YAML)."
-)
 as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 model_option = click.option(
     "--model", metavar="NAME", help="A name or a directory, to be tried in the place of the settings' models."

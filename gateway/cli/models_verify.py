@@ -12,8 +12,8 @@ import msgspec
 from asr.shelves import held
 from asr.weights import WeightsError, directory_at, remove_damaged
 from asr.weights import verify as verify_weights
-from gateway.cli.check_config import settings_or_exit
-from gateway.cli.models_options import as_json_option, cannot_read_cache, complain, config_option, log_warnings, stopped
+from gateway.cli.check_config import config_option, settings_or_exit
+from gateway.cli.models_options import as_json_option, cannot_read_cache, complain, log_warnings, stopped
 from gateway.cli.transfers import transfers
 from gateway.models import cache_dir
 

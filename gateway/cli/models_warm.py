@@ -13,8 +13,8 @@ from rich.text import Text
 
 from asr.types import ModelLoadError
 from asr.weights import WeightsError
-from gateway.cli.check_config import settings_or_exit
-from gateway.cli.models_options import config_option, fail, log_warnings, model_option, stopped, with_model
+from gateway.cli.check_config import config_option, settings_or_exit
+from gateway.cli.models_options import fail, log_warnings, model_option, stopped, with_model
 from gateway.cli.transfers import transfers
 from gateway.warming import find
 from gateway.warming import warm as bring_up

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 import msgspec
 
-from gateway.cli.check_config import BAD_SETTINGS, settings_or_exit
+from gateway.cli.check_config import BAD_SETTINGS, config_option, settings_or_exit
 from gateway.delivery.database import LOCK_NAME, OutboxError, open_beside
 from gateway.delivery.operating import Selection
 from gateway.state import state_directory
@@ -73,14 +73,7 @@ def shop_options(command: Callable[..., None]) -> Callable[..., None]:
 
     return _optioned(
         with_shop,
-        click.option(
-            "--config",
-            "-c",
-            "file",
-            type=click.Path(path_type=Path),
-            envvar="LINESCRIBE_CONFIG",
-            help="The gateway's settings file (YAML).",
-        ),
+        config_option,
         click.option(
             "--state-dir", type=click.Path(path_type=Path), help="Where the store lies, if not where the settings say."
         ),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,11 +13,12 @@ from rich.text import Text
 
 from adapters.asterisk.audiosocket import KIND as AUDIOSOCKET
 from config.settings import Settings
-from gateway.cli.check_config import settings_or_exit
+from gateway.cli.check_config import config_option, settings_or_exit
 from gateway.routes import CALLED, CALLING, Facts, Routes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from config.voice import TwilioVoice
     from gateway.routes import CallSettings, Verdict
@@ -30,9 +30,7 @@ ADAPTERS = (AUDIOSOCKET, *Settings().websockets)
 
 
 @click.command()
-@click.option(
-    "--config", "-c", "file", type=click.Path(path_type=Path), envvar="LINESCRIBE_CONFIG", help="Settings file (YAML)."
-)
+@config_option
 @click.option(
     "--adapter", type=click.Choice(ADAPTERS), default=AUDIOSOCKET, show_default=True, help="What it comes in by."
 )

@@ -7,7 +7,6 @@ import faulthandler
 import os
 import signal
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -16,7 +15,7 @@ import structlog
 from asr.types import ModelLoadError
 from asr.weights import WeightsError
 from gateway import __version__, log
-from gateway.cli.check_config import check_files_or_exit, read_settings, settings_or_exit
+from gateway.cli.check_config import check_files_or_exit, config_option, read_settings, settings_or_exit
 from gateway.cli.transfers import Tenths
 from gateway.delivery.outbox import OutboxError
 from gateway.models import start_models
@@ -24,6 +23,7 @@ from gateway.service import Gateway
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
+    from pathlib import Path
 
     from asr.pool import ModelPool
     from config.settings import Models, Settings
@@ -32,9 +32,7 @@ logger = structlog.get_logger()
 
 
 @click.command()
-@click.option(
-    "--config", "-c", "file", type=click.Path(path_type=Path), envvar="LINESCRIBE_CONFIG", help="Settings file (YAML)."
-)
+@config_option
 def run(file: Path | None) -> None:
     """Run the gateway until it is told to stop.
 

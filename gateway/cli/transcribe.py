@@ -19,7 +19,7 @@ from asr.types import DecodeOptions, ModelLoadError
 from asr.weights import WeightsError
 from gateway import log
 from gateway.cli import transcribe_options as options
-from gateway.cli.check_config import BAD_SETTINGS, settings_or_exit
+from gateway.cli.check_config import BAD_SETTINGS, config_option, settings_or_exit
 from gateway.cli.transcribe_output import SUFFIXES, PrintError, TranscriptOutput, Wanted, choose, exit_with
 from gateway.cli.transcribe_progress import Preparing, Watcher
 from gateway.file_transcript import clock_text
@@ -46,9 +46,7 @@ class _Job(msgspec.Struct, frozen=True, kw_only=True):
 
 @click.command(short_help="Transcribe audio files.")
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE...")
-@click.option(
-    "--config", "-c", "file", type=click.Path(path_type=Path), envvar="LINESCRIBE_CONFIG", help="Settings file (YAML)."
-)
+@config_option
 @click.option("--format", "form", type=click.Choice(list(SUFFIXES)), default="text", show_default=True)
 @click.option(
     "--output",

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from gateway.control import Control
     from gateway.jobs import Jobs
-    from gateway.status import Onlooker
+    from gateway.status import Reporter
 
 log = structlog.get_logger()
 
@@ -72,10 +72,10 @@ class AdminApi:
     What takes long is done in `jobs`, and goes on though its client is gone.
     """
 
-    def __init__(self, control: Control, names: ModelNames, onlooker: Onlooker, jobs: Jobs) -> None:
+    def __init__(self, control: Control, names: ModelNames, reporter: Reporter, jobs: Jobs) -> None:
         self._control = control
         self._names = names
-        self._onlooker = onlooker
+        self._reporter = reporter
         self._jobs = jobs
 
     def routes(self) -> list[web.RouteDef]:
@@ -114,10 +114,10 @@ class AdminApi:
 
     async def _drain(self, _request: web.Request) -> web.Response:
         self._control.drain()
-        return json_answer(self._onlooker.status(), 202)
+        return json_answer(self._reporter.status(), 202)
 
     async def _status(self, _request: web.Request) -> web.Response:
-        return json_answer(self._onlooker.status())
+        return json_answer(self._reporter.status())
 
     async def _set_level(self, request: web.Request) -> web.Response:
         asked = await read_body(request, SetLevel)
@@ -155,7 +155,7 @@ class AdminApi:
         return json_answer(self._models(), 202, {hdrs.LOCATION: "/admin/models"})
 
     def _models(self) -> dict[str, Any]:
-        decoding = self._onlooker.status().decoding
+        decoding = self._reporter.status().decoding
         return {
             "models": decoding.models,
             "workers": decoding.workers,

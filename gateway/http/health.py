@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from gateway.http.onlookers import Onlookers
     from gateway.machine import MachineState
-    from gateway.status import Life, Onlooker
+    from gateway.status import Life, Reporter
 
 
 class HealthPages:
@@ -56,8 +56,8 @@ class StatusPages:
 
     PATHS = ("/health/status", "/status", "/system")
 
-    def __init__(self, onlooker: Onlooker, look: Callable[[], Awaitable[MachineState]], onlookers: Onlookers) -> None:
-        self._onlooker = onlooker
+    def __init__(self, reporter: Reporter, look: Callable[[], Awaitable[MachineState]], onlookers: Onlookers) -> None:
+        self._reporter = reporter
         self._look = look
         self._onlookers = onlookers
 
@@ -68,7 +68,7 @@ class StatusPages:
 
     async def _status(self, request: web.Request) -> web.Response:
         self._onlookers.check(request)
-        return _page(self._onlooker.status())
+        return _page(self._reporter.status())
 
     async def _system(self, request: web.Request) -> web.Response:
         self._onlookers.check(request)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from asr.tally import JOB_PHASES, Phase
 from asr.types import DecodeKind
 from gateway.metrics.families import counters, gauge, gauges, histograms
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from prometheus_client.metrics_core import Metric
 
@@ -18,10 +18,12 @@ if TYPE_CHECKING:
     from asr.tally import Done
     from gateway.metrics.sources import Live, Loaded, Queue
 
+T = TypeVar("T")
+
 
 def of_queue(queue: Queue, now: float) -> Iterator[Metric]:
     """Tell what waits."""
-    yield gauges("stt_queue_depth", "Requests that wait for the models.", "queue_type", queue.waiting)
+    yield gauges("stt_queue_depth", "Requests that wait for the models.", "queue_type", queue.backlog.waiting)
     yield gauge("stt_backpressure_level", "0: normal, 1: interims come less often, 2: none come.", queue.level)
     yield gauge(
         "linescribe_final_wait_seconds",
@@ -34,49 +36,25 @@ def of_queue(queue: Queue, now: float) -> Iterator[Metric]:
 def of_decoding(queue: Queue, live: Live) -> Iterator[Metric]:
     """Tell what was done."""
     done, name = queue.done, "job_type"
+
+    def by_kind(of: Callable[[Done], T]) -> dict[DecodeKind, T]:
+        return {kind: of(each) for kind, each in done.items()}
+
     statuses = {(kind, status): count for kind, each in done.items() for status, count in each.statuses.items()}
     yield counters("stt_jobs_processed", "Requests that have come to an end.", "job_type status", statuses)
-    yield histograms(
-        "stt_decode_duration_seconds",
-        "How long the models took for a request, its batch and second looks included.",
-        name,
-        {kind: each.phases[Phase.INFERENCE] for kind, each in done.items()},
-    )
+    decodes = by_kind(lambda each: each.phases[Phase.INFERENCE])
+    yield histograms("stt_decode_duration_seconds", "How long the models had a request.", name, decodes)
     yield histograms("linescribe_phase_seconds", "What a request goes through.", "job_type phase", _phases(done, live))
-    yield histograms(
-        "linescribe_batch_size", "Requests decoded together.", name, {kind: each.batches for kind, each in done.items()}
-    )
-    yield histograms(
-        "linescribe_window_seconds",
-        "The window that a request is looked at in first.",
-        name,
-        {kind: each.windows for kind, each in done.items()},
-    )
-    yield counters(
-        "linescribe_retries",
-        "Texts that were looked at again.",
-        name,
-        {kind: each.retries for kind, each in done.items()},
-    )
-    yield counters(
-        "linescribe_decoded_audio_seconds",
-        "Audio that was decoded.",
-        name,
-        {kind: each.audio_seconds for kind, each in done.items()},
-    )
-    yield counters(
-        "linescribe_decode_busy_seconds",
-        "That lanes of the models were at it.",
-        name,
-        {kind: each.seconds for kind, each in done.items()},
-    )
-    factors = {kind: each.real_time_factor for kind, each in done.items()}
-    yield gauges(
-        "linescribe_real_time_factor",
-        "Seconds of a lane for a second of audio, since the start.",
-        name,
-        {kind: factor for kind, factor in factors.items() if factor is not None},
-    )
+    sizes, windows = by_kind(lambda each: each.batches), by_kind(lambda each: each.windows)
+    yield histograms("linescribe_batch_size", "Requests decoded together.", name, sizes)
+    yield histograms("linescribe_window_seconds", "The window that is looked at first.", name, windows)
+    retries = by_kind(lambda each: float(each.retries))
+    yield counters("linescribe_retries", "Texts that were looked at again.", name, retries)
+    audio, busy = by_kind(lambda each: each.audio_seconds), by_kind(lambda each: each.seconds)
+    yield counters("linescribe_decoded_audio_seconds", "Audio that was decoded.", name, audio)
+    yield counters("linescribe_decode_busy_seconds", "That lanes of the models were at it.", name, busy)
+    factors = {kind: each for kind, each in by_kind(lambda each: each.real_time_factor).items() if each is not None}
+    yield gauges("linescribe_real_time_factor", "Seconds of a lane for a second of audio, so far.", name, factors)
 
 
 def of_models(loaded: Loaded) -> Iterator[Metric]:

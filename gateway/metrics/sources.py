@@ -66,7 +66,12 @@ class Entrance(Protocol):
 
 
 class Backlog(Protocol):
-    """Where audio lies that waits."""
+    """What waits, and where its audio lies."""
+
+    @property
+    def waiting(self) -> Mapping[DecodeKind, int]:
+        """Requests by kind; all of them are there."""
+        ...
 
     @property
     def places(self) -> Mapping[str, float]:
@@ -78,13 +83,8 @@ class Queue(Protocol):
     """What waits for the models."""
 
     @property
-    def waiting(self) -> Mapping[DecodeKind, int]:
-        """Requests by kind; all of them are there."""
-        ...
-
-    @property
     def backlog(self) -> Backlog:
-        """The same, and where its audio lies."""
+        """All that waits."""
         ...
 
     @property

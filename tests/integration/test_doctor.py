@@ -106,9 +106,9 @@ def test_weights_that_may_not_be_fetched(patient: Patient) -> None:
 def test_models_too_large_for_the_machine(patient: Patient) -> None:
     large = {"final": "large-v3", "interim": "large-v3", "compute_type": "float32", "processes": 16}
     patient.settings["models"] |= large
-    told = patient.examine()[1]
-    if (memory := os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")) < 100e9:
-        assert "the models may want 108" in told["memory"], memory
+    if os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") > 100e9:
+        pytest.skip("this machine has room for them")
+    assert "the models may want 108" in patient.examine()[1]["memory"]
 
 
 def test_a_gpu_that_is_not_there(patient: Patient) -> None:

@@ -94,3 +94,12 @@ def test_what_a_request_costs_follows_the_latest_and_not_what_was_lost() -> None
     load.begin(0, 90.0, 8, DecodeKind.FINAL)
     load.end(0, 99.0, 0)
     assert load.wait(99.0, 1, lanes=[0]) == pytest.approx(0.5, abs=0.01)
+
+
+def test_other_marks_leave_the_level_as_it_is() -> None:
+    pressure = Pressure(Interims())
+    assert pressure.update(0.0, Measures(wait_seconds=0.61)) is Level.CRITICAL
+    pressure.adopt(Interims())
+    assert pressure.update(0.1, Measures()) is Level.CRITICAL  # it is left as slowly as ever
+    pressure.adopt(Interims(elevated_wait_ms=5_000, critical_wait_ms=6_000))
+    assert [pressure.update(now, Measures(wait_seconds=0.7)) for now in (2.0, 4.0, 6.0)][-1] is Level.NORMAL

@@ -109,7 +109,7 @@ async def test_finals_go_before_interims_that_waited_longer() -> None:
         first = scheduler.submit(final("first"))
         await engine.wait_begun(1)
         later = [scheduler.submit(interim("b")), scheduler.submit(final("c")), scheduler.submit(final("d"))]
-        assert scheduler.waiting == {DecodeKind.FINAL: 2, DecodeKind.SPECULATIVE: 0, DecodeKind.INTERIM: 1}
+        assert scheduler.backlog.waiting == {DecodeKind.FINAL: 2, DecodeKind.SPECULATIVE: 0, DecodeKind.INTERIM: 1}
         await engine.let_go()
         await asyncio.gather(first, *later)
         assert [request.stream_key for request in engine.begun] == ["first", "c", "d", "b"]
@@ -155,7 +155,7 @@ async def test_a_newer_interim_takes_the_place_of_the_one_that_waits() -> None:
         await engine.wait_begun(1)
         old, other, new = (scheduler.submit(interim(stream)) for stream in "aba")
         assert old.cancelled()
-        assert scheduler.waiting[DecodeKind.INTERIM] == 2
+        assert scheduler.backlog.waiting[DecodeKind.INTERIM] == 2
         await engine.let_go()
         await asyncio.gather(busy, other, new)
 
@@ -235,7 +235,7 @@ async def test_a_deadline_that_passes_while_waiting() -> None:
         await engine.wait_begun(1)
         late = scheduler.submit(final(deadline=loop.time() + 0.02))
         assert await code_of(late) is ModelErrorCode.DEADLINE
-        assert scheduler.waiting[DecodeKind.FINAL] == 0
+        assert scheduler.backlog.waiting[DecodeKind.FINAL] == 0
         await engine.release()
         await busy
 
@@ -694,7 +694,7 @@ async def test_several_devices_decode_at_once() -> None:
     async with running(engine) as scheduler:
         futures = [scheduler.submit(final(stream)) for stream in "abc"]
         await engine.wait_begun(2)
-        assert (engine.busy, scheduler.waiting[DecodeKind.FINAL]) == ({0, 2}, 1)
+        assert (engine.busy, scheduler.backlog.waiting[DecodeKind.FINAL]) == ({0, 2}, 1)
         await engine.let_go()
         await asyncio.gather(*futures)
 

@@ -182,7 +182,7 @@ def play(
             async with asyncio.TaskGroup() as speaking:
                 for speaker in speakers:
                     speaking.create_task(speaker.speak(seconds))
-            assert (scheduler.backlog.memory_bytes, sum(scheduler.waiting.values())) == (0, 0)
+            assert (scheduler.backlog.memory_bytes, sum(scheduler.backlog.waiting.values())) == (0, 0)
             scheduler.close()
         return speakers
 
