@@ -19,11 +19,6 @@ class Histogram:
         self.sum = 0.0
         self._counts = [0] * (len(self.bounds) + 1)
 
-    @property
-    def count(self) -> int:
-        """How many there were."""
-        return sum(self._counts)
-
     def add(self, value: float, times: int = 1) -> None:
         """Count a value."""
         self._counts[bisect_left(self.bounds, value)] += times

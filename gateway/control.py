@@ -137,7 +137,7 @@ class Control:
             else parts.registry.means.normalizer
         )
         routes = Routes(settings)
-        outgoing, showing = parts.deliveries.prepare(settings.delivery), parts.interims.prepare(settings.delivery)
+        send_by_them = parts.deliveries.prepare(settings.delivery)
         pool = await parts.engines.load(settings.models) if changing.models or always else None
         if pool is not None and parts.life.stage is not Stage.SERVING:
             await pool.close()
@@ -147,8 +147,8 @@ class Control:
         self.settings = settings
         parts.registry.adopt(means, routes)
         parts.scheduler.adjust(waiting_limits(settings.models), settings.interims)
-        outgoing()
-        showing()
+        send_by_them()
+        parts.interims.adopt(settings.delivery)
         parts.tokens.adopt(settings.http.tokens)
         logs.set_level(settings.log)
         if pool is not None:

@@ -79,14 +79,13 @@ class Engines:
         finally:
             self.loading = None
 
-    def take_over(self, pool: Pool) -> asyncio.Task[None]:
-        """Let an engine decode from here on, under calls in progress; the task ends when the one before is closed."""
+    def take_over(self, pool: Pool) -> None:
+        """Let an engine decode from here on, under calls in progress; the one before is closed when it has ended."""
         left, self._pool = self._pool, pool
         loop = asyncio.get_running_loop()
         leaving = loop.create_task(self._leave(self._scheduler.swap(pool), left), name="models leave")
         self._leaving.add(leaving)
         leaving.add_done_callback(self._leaving.discard)
-        return leaving
 
     async def close(self) -> None:
         """End all processes."""

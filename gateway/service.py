@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from functools import partial
 from itertools import chain
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import msgspec
 import structlog
@@ -66,8 +66,6 @@ TICK_SECONDS = 0.1
 LOOKUPS = 32
 TRACES_SECONDS = 2.0
 """For traces that are held back, when the gateway ends."""
-
-T = TypeVar("T")
 
 clock = time.monotonic  # noqa: TID251  this is the one place that names it
 wall = time.time  # noqa: TID251  the same

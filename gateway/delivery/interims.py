@@ -13,7 +13,6 @@ from gateway.delivery.newest import Newest
 from gateway.delivery.posting import Poster
 from gateway.delivery.recipients import name_of
 from gateway.delivery.retry import Unanswered
-from gateway.delivery.trust import EndpointTls
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -72,15 +71,8 @@ class Interims:
                 self._begin(queue)
             await asyncio.Event().wait()
 
-    def prepare(self, delivery: settings.Delivery) -> Callable[[], None]:
-        """Give what takes other settings over. Raises TlsError where an endpoint's files cannot serve."""
-        for endpoint in delivery.endpoints:
-            if endpoint.tls:
-                EndpointTls(endpoint.tls, endpoint.name)
-        return partial(self._adopt, delivery)
-
-    def _adopt(self, delivery: settings.Delivery) -> None:
-        """Send by other settings. What is on its way is dropped, where the endpoint's have changed."""
+    def adopt(self, delivery: settings.Delivery) -> None:
+        """Send by other settings, whose files serve; what is on its way is dropped, where they differ."""
         before = self._wanting
         self._wanting = {endpoint.name: endpoint for endpoint in delivery.endpoints if endpoint.interims}
         for queue in list(self._senders):
