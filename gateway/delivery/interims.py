@@ -11,7 +11,6 @@ import structlog
 
 from gateway.delivery.newest import Newest
 from gateway.delivery.posting import Poster
-from gateway.delivery.recipients import name_of
 from gateway.delivery.retry import Unanswered
 
 if TYPE_CHECKING:
@@ -72,14 +71,13 @@ class Interims:
             await asyncio.Event().wait()
 
     def adopt(self, delivery: settings.Delivery) -> None:
-        """Send by other settings, whose files serve; what is on its way is dropped, where they differ."""
-        before = self._wanting
+        """Send by other settings, whose files serve; where anything differs, what is on its way is dropped."""
+        if delivery == self._settings:
+            return
+        self._settings = delivery
         self._wanting = {endpoint.name: endpoint for endpoint in delivery.endpoints if endpoint.interims}
         for queue in list(self._senders):
-            name = name_of(queue)
-            if self._wanting.get(name) != before[name] or delivery != self._settings:
-                self._stop(queue)
-        self._settings = delivery
+            self._stop(queue)
 
     def _stop(self, queue: str) -> None:
         self._senders.pop(queue).abandon()
