@@ -299,6 +299,7 @@ async def test_a_full_disk_delays_and_loses_nothing(outbox: Outbox, tmp_path: Pa
             done, _ = await asyncio.wait([append], timeout=0.5)
             assert not done
         await append
+        await outbox.pending()  # by the end of another round it has said that it goes on
     assert [line["log_level"] for line in logs] == ["error", "warning"]
     assert query(tmp_path, "SELECT call_id, length(body) FROM event ORDER BY id") == [
         ("a", 500_000),
